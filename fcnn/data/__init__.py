@@ -1,0 +1,20 @@
+"""Where images come from, and in which order: NumPy arrays on the host, no model and no training."""
+
+from fcnn.data.dataset import Dataset, Split
+from fcnn.data.load import load_dataset
+from fcnn.data.loader import Loader
+from fcnn.data.order import Batch, epoch_order, prefetch
+from fcnn.data.statistics import channel_statistics
+from fcnn.data.subset import balanced_subset
+
+__all__ = [
+    "Batch",
+    "Dataset",
+    "Loader",
+    "Split",
+    "balanced_subset",
+    "channel_statistics",
+    "epoch_order",
+    "load_dataset",
+    "prefetch",
+]

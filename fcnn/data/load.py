@@ -1,0 +1,61 @@
+"""Data sets by name."""
+
+from pathlib import Path
+
+from fcnn.data import cifar, emnist, idx_folder
+from fcnn.data.dataset import Dataset
+from fcnn.data.tensorflow_datasets import load_tensorflow_dataset
+from fcnn.errors import InputError, unknown_name
+
+_FILES = {
+    **dict.fromkeys(idx_folder.CLASS_NAMES, "train-images-idx3-ubyte.gz and the three other idx files"),
+    "emnist": "the idx files, such as emnist-balanced-train-images-idx3-ubyte.gz",
+    **{f"emnist:{variant}": f"emnist-{variant}-train-images-idx3-ubyte.gz and so on" for variant in emnist.CLASS_NAMES},
+    **{name: f"{form.train_files[0]} and so on" for name, form in cifar.BINARY_FORMS.items()},
+}
+
+
+def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
+    """Returns a data set of images, read into memory.
+
+    - `mnist`: without `data_dir` the published files, which come with the package; their SHA-256 is checked. With it,
+      the files of MNIST or of any set published in its form: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+      `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, each as it is or with `.gz`.
+    - `fashion_mnist`, `kmnist`: the same files, with the names of their classes. Debian's `dataset-fashion-mnist`
+      installs the former's in `/usr/share/datasets/fashion-mnist`.
+    - `emnist`, or `emnist:VARIANT` where the folder holds several (`balanced`, `byclass`, `bymerge`, `digits`,
+      `letters`, `mnist`): files as `emnist-balanced-train-images-idx3-ubyte.gz`. They store the images transposed and
+      number the letters from 1; what is returned is upright and numbered from 0.
+    - `cifar10`, `cifar100`: the binary form, in `data_dir` or in its folder `cifar-10-batches-bin` or
+      `cifar-100-binary`; of CIFAR-100 the fine classes.
+    - `tfds:NAME`: an image classification set of TensorFlow Datasets, prepared in `data_dir` (by default
+      `~/tensorflow_datasets`). If it is not yet prepared and TensorFlow is installed, it is prepared first.
+
+    Args:
+        name: one of the names above.
+        data_dir: the folder of the files; needed by all but `mnist` and `tfds:NAME`.
+
+    Returns:
+        uint8 images [n, height, width, channel] and int32 labels [n] of the training and the test split, and the
+        classes.
+
+    Raises:
+        InputError: no such name, or a file that is missing, truncated, corrupt or mislabelled.
+    """
+    folder = None if data_dir is None else Path(data_dir).expanduser()
+    if name.startswith("tfds:"):
+        return load_tensorflow_dataset(name.removeprefix("tfds:"), folder)
+    if name not in _FILES:
+        raise unknown_name("data set", name, [*_FILES, "tfds:NAME"])
+    if folder is None:
+        if name == "mnist":
+            return idx_folder.load_embedded_mnist()
+        raise InputError(f"the data set {name!r} needs a data_dir: the folder of {_FILES[name]}")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected the folder of {_FILES[name]}")
+    if name in idx_folder.CLASS_NAMES:
+        return idx_folder.load_idx_folder(name, folder)
+    if name in cifar.BINARY_FORMS:
+        return cifar.load_cifar(name, folder, cifar.BINARY_FORMS[name])
+    _, _, variant = name.partition(":")
+    return emnist.load_emnist(folder, variant or None)

@@ -1,0 +1,49 @@
+"""What training draws its batches from: a set, an order, a batch size."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int32
+
+from fcnn.data.order import Batch, epoch_order, prefetch
+from fcnn.data.dataset import Split
+from fcnn.errors import InputError
+
+
+class Loader(NamedTuple):
+    """The training batches of a set: which examples make batch b of epoch e is a function of (seed, e, b) alone.
+
+    Examples that fill no batch at the end of an epoch are left out of that epoch.
+
+    Attributes:
+        split: the examples.
+        batch_size: examples in a batch.
+        seed: of the order.
+    """
+
+    split: Split
+    batch_size: int
+    seed: int = 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches in an epoch.
+
+        Raises:
+            InputError: if the batch size is below 1 or larger than the set.
+        """
+        size = len(self.split.labels)
+        if not 1 <= self.batch_size <= size:
+            raise InputError(f"the batch size must be from 1 to {size}, the number of examples, got {self.batch_size}")
+        return size // self.batch_size
+
+    def indices(self, epoch: int) -> Int32[np.ndarray, "step batch"]:
+        """Returns which examples make each batch of an epoch."""
+        order = epoch_order(self.seed, epoch, len(self.split.labels))
+        return order[: self.steps_per_epoch * self.batch_size].reshape(self.steps_per_epoch, self.batch_size)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yields the batches of an epoch from number `start` on, the next ones gathered in the background."""
+        images, labels = self.split
+        return prefetch({"image": images[rows], "label": labels[rows]} for rows in self.indices(epoch)[start:])

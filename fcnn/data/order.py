@@ -1,0 +1,81 @@
+"""The order of the examples in an epoch, and batches made ready ahead of time."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from jaxtyping import Int32, Shaped
+
+from fcnn.errors import InputError
+
+Batch = dict[str, Shaped[np.ndarray, "batch ..."]]
+
+
+def epoch_order(seed: int, epoch: int, size: int) -> Int32[np.ndarray, "size"]:
+    """Returns the order in which an epoch visits the examples, a function of the seed and the epoch alone.
+
+    It sorts the raw numbers of a Philox generator: NumPy guarantees that these, and `SeedSequence`, stay the same in
+    every version and on every machine, which it does not for `Generator.permutation`.
+
+    Args:
+        seed: seed of the run, 0 or more.
+        epoch: number of the epoch, from 0.
+        size: number of examples.
+
+    Returns:
+        A permutation of 0 to size - 1.
+
+    Raises:
+        InputError: the seed or the epoch is negative.
+    """
+    if seed < 0 or epoch < 0:
+        raise InputError(f"expected a seed and an epoch of 0 or more, found seed {seed}, epoch {epoch}")
+    generator = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(epoch,)))
+    return np.argsort(generator.random_raw(size), kind="stable").astype(np.int32)
+
+
+def prefetch(batches: Iterable[Batch], size: int = 2) -> Iterator[Batch]:
+    """Yields the batches while a background thread makes the next ones ready.
+
+    An exception in `batches` is raised here, after the batches before it. The thread starts with the first batch asked
+    for, and ends when the iterator does: used up, closed or dropped.
+
+    Args:
+        batches: what to yield.
+        size: number of batches to keep ready.
+    """
+    ready: queue.Queue[tuple[Batch | None, BaseException | None]] = queue.Queue(size)
+    abandoned = threading.Event()
+
+    def put(batch: Batch | None, error: BaseException | None) -> None:
+        while not abandoned.is_set():
+            try:
+                ready.put((batch, error), timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def produce() -> None:
+        try:
+            for batch in batches:
+                put(batch, None)
+                if abandoned.is_set():
+                    return
+            put(None, None)
+        except BaseException as error:
+            put(None, error)
+
+    thread = threading.Thread(target=produce, name="fcnn-prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            batch, error = ready.get()
+            if error is not None:
+                raise error
+            if batch is None:
+                return
+            yield batch
+    finally:
+        abandoned.set()
+        thread.join()
