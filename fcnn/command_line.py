@@ -1,0 +1,131 @@
+"""From a command line to runs: what every experiment shares around its own `train`."""
+
+import contextlib
+import dataclasses
+import io
+import re
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from fcnn import parallel
+from fcnn.errors import InputError, unknown_name
+from fcnn.training import InterruptedRun, NonFiniteLossError, open_run
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How and where to run; the result does not depend on it."""
+
+    run_folder: Path | None = None
+    """Folder of the run; runs/NAME by default. Several seeds get a folder each in it."""
+    resume: bool = False
+    """Continue the run that the folder holds, exactly where its last checkpoint stands."""
+    overwrite: bool = False
+    """Remove the run that the folder holds."""
+    seeds: int = 1
+    """Number of runs, with the seeds from --seed on."""
+    coordinator: str | None = None
+    """Address host:port of process 0, where several processes train together."""
+    processes: int = 1
+    """Number of processes."""
+    process: int = 0
+    """Number of this process, from 0."""
+
+
+def run_experiment(
+    name: str,
+    recipes: Mapping[str, Any],
+    train: Callable[[Any, Path, Console], float],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Runs an experiment from its command line, and ends the process with a code other than 0 where it fails.
+
+    Args:
+        name: of the experiment, and of its run folder.
+        recipes: default configs by name, each a frozen dataclass with a `seed`; the first one is the default, and
+            --recipe takes another.
+        train: `(config, run_folder, console) -> test accuracy`.
+        arguments: the command line; the process' own by default.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        config, options = parse(recipes, sys.argv[1:] if arguments is None else arguments)
+        parallel.initialize_processes(options.coordinator, options.processes, options.process)
+        _run_seeds(name, config, options, train, console if parallel.is_main_process() else Console(quiet=True))
+    except InterruptedRun as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(130)
+    except (InputError, NonFiniteLossError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, RunOptions]:
+    """Returns the config and the run's options that a command line asks for.
+
+    Args:
+        recipes: default configs by name, the first one the default.
+        arguments: the command line; each option overrides a field of the recipe.
+
+    Raises:
+        InputError: if an option or a value is not one that there is.
+    """
+    recipe, rest = _take_recipe(recipes, arguments)
+    default = recipes[recipe]
+    fields = [("config", type(default), dataclasses.field(default=default))]
+    fields += [("run", RunOptions, dataclasses.field(default=RunOptions()))]
+    both = dataclasses.make_dataclass("Arguments", fields, frozen=True)
+    known = {field.name.replace("_", "-") for field in (*dataclasses.fields(default), *dataclasses.fields(RunOptions))}
+    for argument in rest:
+        option = re.match(r"--(?:no-)?([^=]+)", argument)
+        if option and option[1].replace("_", "-") not in known | {"help"}:
+            raise unknown_name("option", argument, [f"--{name}" for name in (*known, "recipe")])
+    description = (
+        f"{type(default).__doc__}\n\nRecipes (--recipe): {', '.join(recipes)}; defaults are those of {recipe}."
+    )
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            parsed = tyro.cli(tyro.conf.OmitArgPrefixes[both], args=rest, description=description)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        lines = [line.strip("│ ") for line in complaint.getvalue().splitlines() if line.startswith("│")]
+        raise InputError(f"{lines[0] if lines else complaint.getvalue()} (--help lists the options)") from stop
+    return parsed.config, parsed.run
+
+
+def _take_recipe(recipes, arguments):
+    """Returns the recipe that is asked for, and the other arguments: it decides what their defaults are."""
+    recipe, rest, arguments = next(iter(recipes)), [], iter(arguments)
+    for argument in arguments:
+        if argument.split("=")[0] == "--recipe":
+            recipe = argument.split("=", 1)[1] if "=" in argument else next(arguments, "")
+        else:
+            rest.append(argument)
+    if recipe not in recipes:
+        raise unknown_name("recipe", recipe, recipes)
+    return recipe, rest
+
+
+def _run_seeds(name, config, options, train, console):
+    if options.seeds < 1:
+        raise InputError(f"--seeds must be at least 1, got {options.seeds}")
+    top = options.run_folder or Path("runs") / name
+    accuracies = []
+    for seed in range(config.seed, config.seed + options.seeds):
+        folder = top if options.seeds == 1 else top / f"seed_{seed}"
+        seeded = dataclasses.replace(config, seed=seed)
+        if parallel.is_main_process():
+            open_run(folder, seeded, resume=options.resume, overwrite=options.overwrite)
+        parallel.wait_for_all(f"run folder of seed {seed}")
+        accuracies.append(train(seeded, folder, console))
+    if options.seeds > 1:
+        mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
+        console.print(f"test accuracy over {options.seeds} seeds: {mean:.3%} ± {deviation:.3%}")

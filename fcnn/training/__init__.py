@@ -1,0 +1,34 @@
+"""State, steps, optimizers, metrics, the loop, checkpoints."""
+
+from fcnn.training.checkpoints import load_checkpoint
+from fcnn.training.evaluate import evaluate, predict
+from fcnn.training.fit import InterruptedRun, NonFiniteLossError, fit
+from fcnn.training.losses import cross_entropy, kernel_penalty, smooth_labels
+from fcnn.training.optimizers import make_optimizer, warmup_cosine
+from fcnn.training.prepare import make_prepare
+from fcnn.training.run import open_run, read_record
+from fcnn.training.state import TrainState, create_state
+from fcnn.training.step import make_eval_step, make_predict_step, make_train_step, scan_steps
+
+__all__ = [
+    "InterruptedRun",
+    "NonFiniteLossError",
+    "TrainState",
+    "create_state",
+    "cross_entropy",
+    "evaluate",
+    "fit",
+    "kernel_penalty",
+    "load_checkpoint",
+    "make_eval_step",
+    "make_optimizer",
+    "make_predict_step",
+    "make_prepare",
+    "make_train_step",
+    "open_run",
+    "predict",
+    "read_record",
+    "scan_steps",
+    "smooth_labels",
+    "warmup_cosine",
+]

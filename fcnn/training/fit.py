@@ -1,0 +1,231 @@
+"""The loop: epochs of steps, with evaluation, logs, checkpoints and resumption around them."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from rich.console import Console
+from tensorboardX import SummaryWriter
+
+from fcnn import parallel
+from fcnn.errors import InputError
+from fcnn.training import checkpoints
+from fcnn.training.progress import epoch_line, progress_bar
+from fcnn.training.run import write_metrics
+from fcnn.training.state import TrainState
+from fcnn.training.step import TrainStep, scan_steps
+
+Rows = list[dict[str, float]]
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss is not a number or infinite; the message names the step, and the last checkpoint is kept."""
+
+
+class InterruptedRun(KeyboardInterrupt):
+    """Training was asked to stop by Ctrl-C or a termination signal; the state is saved and the message says where."""
+
+
+def fit(
+    state: TrainState,
+    step: TrainStep,
+    loader: Any,
+    *,
+    epochs: int,
+    evaluate: Callable[[TrainState], dict[str, float]] | None = None,
+    run_folder: str | Path | None = None,
+    learning_rate: Callable[[int], Any] | None = None,
+    steps_per_call: int = 1,
+    resident_bytes: int = 2**30,
+    mesh: Mesh | None = None,
+    console: Console | None = None,
+) -> tuple[TrainState, Rows]:
+    """Trains for a number of epochs, from wherever the run stands.
+
+    With a run folder, it writes `metrics.jsonl` and TensorBoard events, and saves a checkpoint after each epoch and when
+    it is interrupted; the last and the best by test top-1 are kept. If the folder holds a checkpoint, training goes on
+    from there, and ends with the same parameters, bit for bit on one device, as if it had never stopped.
+
+    Args:
+        state: the state to begin with; it is donated.
+        step: what `make_train_step` returned.
+        loader: batches by epoch, such as `fcnn.Loader`: `split`, `batch_size`, `steps_per_epoch`, `indices(epoch)` and
+            `batches(epoch, start)`.
+        epochs: number of epochs of the whole run.
+        evaluate: called after each epoch; what it returns is logged as "test_...".
+        run_folder: what `open_run` returned; None writes nothing.
+        learning_rate: the optimizer's schedule, to be logged.
+        steps_per_call: steps in one compiled call over a set that lives on the device, see `scan_steps`.
+        resident_bytes: a set up to this size is put on the device whole; a larger one streams from the host.
+        mesh: the mesh that the step was made for.
+        console: where to print; None prints nothing.
+
+    Returns:
+        The last state, and a row of metrics for each epoch.
+
+    Raises:
+        NonFiniteLossError: if the loss is not finite.
+        InterruptedRun: after Ctrl-C or SIGTERM, once the state is saved.
+        InputError: if the batch size does not fit the set, or a checkpoint does not fit the state.
+    """
+    if epochs < 1 or steps_per_call < 1:
+        raise InputError(f"epochs and steps per call must be at least 1, got {epochs} and {steps_per_call}")
+    steps_per_epoch = loader.steps_per_epoch
+    if mesh is not None:
+        state = parallel.replicate(mesh, state)
+    advance, calls = _plan(step, loader, steps_per_call, resident_bytes, mesh)
+    rows: Rows = []
+    sums: dict[str, float] = {}
+    seconds = 0.0
+    is_main = parallel.is_main_process()
+
+    with ExitStack() as stack:
+        manager = writer = None
+        if run_folder is not None:
+            manager = stack.enter_context(checkpoints.open_checkpoints(Path(run_folder)))
+            restored = checkpoints.restore_checkpoint(manager, state)
+            if restored is not None:
+                state, progress = restored
+                rows, sums, seconds = progress["rows"], progress["sums"], progress["seconds"]
+            if is_main:
+                writer = stack.enter_context(SummaryWriter(str(run_folder), purge_step=int(state.step) or None))
+        interrupted = stack.enter_context(_interruption())
+        bar = stack.enter_context(progress_bar(console or Console(quiet=True)))
+        task = bar.add_task(
+            "train", total=epochs * steps_per_epoch, completed=int(state.step), batch_size=loader.batch_size,
+            epoch=len(rows) + 1, loss=math.nan, top1=math.nan,
+        )  # fmt: skip
+
+        def save(score=None):
+            if manager is not None:
+                progress = {"rows": rows, "sums": sums, "seconds": seconds}
+                checkpoints.save_checkpoint(manager, state, progress, score)
+
+        for epoch in range(int(state.step) // steps_per_epoch, epochs):
+            clock = time.perf_counter() - seconds
+            position = int(state.step) - epoch * steps_per_epoch
+            pending = None
+            for batch in calls(epoch, position):
+                state, metrics = advance(state, batch)
+                # The metrics are fetched one call late, so that the device never waits for the host.
+                if pending is not None:
+                    _add(sums, pending, bar, task)
+                pending = metrics
+                if interrupted.is_set():
+                    break
+            _add(sums, pending, bar, task)
+            seconds = time.perf_counter() - clock
+            if interrupted.is_set() and int(state.step) < (epoch + 1) * steps_per_epoch:
+                break
+            row = _row(epoch + 1, int(state.step), sums, seconds)
+            if learning_rate is not None:
+                row["learning_rate"] = float(learning_rate(row["step"] - 1))
+            if evaluate is not None:
+                row |= {f"test_{name}": value for name, value in evaluate(state).items()}
+            rows.append(row)
+            sums, seconds = {}, 0.0
+            bar.update(task, epoch=min(epoch + 2, epochs))
+            if is_main:
+                bar.console.print(epoch_line(row, epochs), highlight=False)
+            if writer is not None:
+                write_metrics(Path(run_folder), rows)
+                for name, value in row.items():
+                    writer.add_scalar(name, value, row["step"])
+            save(row.get("test_top1", -row["train_loss"]))
+            if interrupted.is_set():
+                break
+        if interrupted.is_set() and int(state.step) < epochs * steps_per_epoch:
+            save()
+            where = (
+                f"saved in {run_folder}: continue with --resume" if run_folder else "nothing was saved: no run folder"
+            )
+            raise InterruptedRun(f"stopped after step {int(state.step)} of {epochs * steps_per_epoch}, {where}")
+    return state, rows
+
+
+def _plan(step, loader, steps_per_call, resident_bytes, mesh):
+    """Returns how to do some steps, `(state, what) -> (state, metrics)`, and what to do from a position of an epoch on."""
+    split = loader.split
+    if split.images.nbytes > resident_bytes:
+
+        def batches(epoch, start):
+            for batch in loader.batches(epoch, start):
+                yield batch if mesh is None else parallel.shard_batch(mesh, batch)
+
+        return step, batches
+
+    examples = {"image": split.images, "label": split.labels}
+    examples = jax.device_put(examples) if mesh is None else parallel.replicate(mesh, examples)
+    several = scan_steps(step, mesh)
+    # Calls of equal length, if they can be: every other length is compiled anew.
+    length = math.ceil(loader.steps_per_epoch / math.ceil(loader.steps_per_epoch / steps_per_call))
+
+    def index_blocks(epoch, start):
+        indices = loader.indices(epoch)
+        for first in range(start, len(indices), length):
+            block = indices[first : first + length]
+            yield block if mesh is None else parallel.replicate(mesh, block)
+
+    return lambda state, indices: several(state, examples, indices), index_blocks
+
+
+def _add(sums, metrics, bar, task):
+    """Adds the metrics of a call to the sums of the epoch, and shows them."""
+    metrics = {name: np.atleast_1d(value).astype(np.float64) for name, value in jax.device_get(metrics).items()}
+    steps = len(metrics["loss"])
+    done = round(bar.tasks[task].completed)
+    finite = np.isfinite(metrics["loss"])
+    if not finite.all():
+        raise NonFiniteLossError(
+            f"the loss is {metrics['loss'][~finite][0]} at step {done + int(np.argmin(finite))}: lower the learning rate,"
+            " clip the gradient, or check the data; the last good checkpoint is kept"
+        )
+    for name, values in metrics.items():
+        sums[name] = sums.get(name, 0.0) + float(values.sum())
+    count = metrics["count"].sum()
+    bar.update(task, advance=steps, loss=metrics["loss"].sum() / count, top1=metrics["top1"].sum() / count)
+
+
+def _row(epoch, step, sums, seconds):
+    count = sums["count"]
+    return {
+        "epoch": epoch,
+        "step": step,
+        "train_loss": sums["loss"] / count,
+        "train_top1": sums["top1"] / count,
+        "seconds": seconds,
+        "images_per_second": count / seconds,
+    }
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """Yields an event that is set by the first Ctrl-C or SIGTERM; the second one stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(number, frame):
+        event.set()
+        restore()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield event
+    finally:
+        restore()

@@ -1,0 +1,47 @@
+"""Losses and penalties."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+
+def cross_entropy(logits: Float[Array, "batch class"], targets: Float[Array, "batch class"]) -> Float[Array, " batch"]:
+    """Returns the cross-entropy of each example in nats.
+
+    Args:
+        logits: unnormalised log-probabilities.
+        targets: probabilities.
+    """
+    return optax.softmax_cross_entropy(logits, targets)
+
+
+def smooth_labels(
+    labels: Int[Array, " batch"], num_classes: int, smoothing: float = 0.0
+) -> Float[Array, "batch class"]:
+    """Returns target probabilities: `1 - smoothing` on the label and `smoothing` spread evenly over all classes.
+
+    Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
+    """
+    return optax.smooth_labels(jax.nn.one_hot(labels, num_classes), smoothing)
+
+
+def kernel_penalty(params: PyTree, *, l1: float = 0.0, l2: float = 0.0) -> Float[Array, ""]:
+    """Returns `l1 * sum |w| + l2 / 2 * sum w^2` over all kernels; biases and BatchNorm's scales are not penalised.
+
+    With plain gradient descent `l2` is what optimizers call weight decay.
+    """
+    kernels = [
+        leaf for leaf, is_kernel in zip(*map(jax.tree.leaves, (params, kernels_of(params))), strict=True) if is_kernel
+    ]
+    total = jnp.zeros(())
+    if l1:
+        total += l1 * sum(jnp.sum(jnp.abs(kernel)) for kernel in kernels)
+    if l2:
+        total += l2 / 2 * sum(jnp.sum(kernel**2) for kernel in kernels)
+    return total
+
+
+def kernels_of(params: PyTree) -> PyTree:
+    """Returns a tree like `params` that is True at every kernel: what weight decay and penalties apply to."""
+    return jax.tree.map_with_path(lambda path, _: getattr(path[-1], "key", None) == "kernel", params)

@@ -1,0 +1,78 @@
+"""Optimizers and learning rate schedules, by the field's conventions, from optax."""
+
+import optax
+
+from fcnn.errors import InputError, unknown_name
+from fcnn.training.losses import kernels_of
+
+
+def make_optimizer(
+    name: str,
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    beta2: float = 0.999,
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """Returns an optimizer.
+
+    Args:
+        name: "sgd" (with momentum, as PyTorch's), "adam" or "adamw".
+        learning_rate: a rate, or a schedule from step to rate.
+        momentum: SGD's momentum; Adam's first beta.
+        nesterov: whether SGD's momentum is Nesterov's.
+        beta2: Adam's second beta.
+        weight_decay: share of each kernel taken off in a step, times the learning rate. It is added to the gradient for
+            "sgd" (as in He et al. 2015) and decoupled from it for "adamw" (Loshchilov and Hutter 2019, algorithm 2).
+            Biases and BatchNorm's scales do not decay.
+        clip_norm: norm to which the gradient of all parameters together is clipped.
+
+    Raises:
+        InputError: if there is no such optimizer, or a number is out of its range.
+    """
+    if not callable(learning_rate):
+        _require_not_negative("learning rate", learning_rate)
+    _require_not_negative("weight decay", weight_decay)
+    for what, value in (("momentum", momentum), ("beta2", beta2)):
+        if not 0 <= value < 1:
+            raise InputError(f"{what} must be at least 0 and less than 1, got {value}")
+    if clip_norm is not None and clip_norm <= 0:
+        raise InputError(f"clip norm must be positive, got {clip_norm}: leave it out for no clipping")
+    if name == "adam" and weight_decay:
+        raise InputError("adam has no weight decay here: take adamw, whose decay is decoupled from the gradient")
+    clipping = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+    if name == "sgd":
+        decay = [optax.add_decayed_weights(weight_decay, kernels_of)] if weight_decay else []
+        return optax.chain(*clipping, *decay, optax.sgd(learning_rate, momentum or None, nesterov))
+    if name == "adam":
+        return optax.chain(*clipping, optax.adam(learning_rate, momentum, beta2))
+    if name == "adamw":
+        return optax.chain(
+            *clipping, optax.adamw(learning_rate, momentum, beta2, weight_decay=weight_decay, mask=kernels_of)
+        )
+    raise unknown_name("optimizer", name, ("adam", "adamw", "sgd"))
+
+
+def warmup_cosine(peak: float, steps: int, warmup: int = 0) -> optax.Schedule:
+    """Returns a schedule that rises linearly to its peak and falls to 0 along half a cosine.
+
+    Args:
+        peak: the highest learning rate.
+        steps: number of steps in all.
+        warmup: number of steps of the rise.
+
+    Raises:
+        InputError: if the peak is negative or the warm-up takes all steps.
+    """
+    _require_not_negative("learning rate", peak)
+    if not 0 <= warmup < steps:
+        raise InputError(f"a warm-up of {warmup} steps does not fit {steps} steps: it must end before they do")
+    start = peak / warmup if warmup else peak  # the first step already moves
+    return optax.warmup_cosine_decay_schedule(start, peak, warmup, steps)
+
+
+def _require_not_negative(what, value):
+    if not value >= 0:
+        raise InputError(f"the {what} must not be negative, got {value}")

@@ -1,0 +1,79 @@
+"""All that changes in training, in one value."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, Key, PyTree
+
+# What a random key is for: the first address folded into the root key; the second is the step.
+PARAMETERS, DROPOUT, AUGMENTATION = 0, 1, 2
+
+
+class TrainState(NamedTuple):
+    """The state of a run: arrays and nothing else.
+
+    Attributes:
+        step: number of updates done.
+        params: the parameters.
+        batch_stats: BatchNorm's running statistics; {} without BatchNorm.
+        opt_state: the optimizer's state.
+        ema: moving average of the variables, {"params", "batch_stats"}; None when unused.
+        key: the root of all randomness in training; it never changes.
+    """
+
+    step: Int[Array, ""]
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: PyTree
+    ema: dict[str, PyTree] | None
+    key: Key[Array, ""]
+
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """What `model.apply` takes: the present parameters and statistics."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+    @property
+    def evaluation_variables(self) -> dict[str, PyTree]:
+        """What is evaluated: the moving average where there is one, the present variables otherwise."""
+        return self.variables if self.ema is None else self.ema
+
+
+def create_state(
+    model: Any,
+    tx: optax.GradientTransformation,
+    *,
+    key: Key[Array, ""],
+    input_shape: Sequence[int],
+    variables: PyTree | None = None,
+    ema: bool = False,
+) -> TrainState:
+    """Returns the state before the first step.
+
+    Args:
+        model: a Flax module called as `model.apply(variables, images, train=...)`.
+        tx: the optimizer.
+        key: root of all randomness: initialisation, dropout, augmentation.
+        input_shape: [batch, height, width, channel] of the network's input.
+        variables: `{"params", "batch_stats"}` to start from, such as published weights, instead of random ones.
+        ema: whether to keep a moving average of the variables (see `make_train_step`).
+
+    Raises:
+        InputError: if the network cannot take such images.
+    """
+
+    def initialise(key):
+        start = variables
+        if start is None:
+            parameters = jax.random.fold_in(key, PARAMETERS)
+            images = jnp.zeros(tuple(input_shape), jnp.float32)
+            start = model.init({"params": parameters, "dropout": parameters}, images, train=True)
+        params, batch_stats = start["params"], start.get("batch_stats", {})
+        average = {"params": params, "batch_stats": batch_stats} if ema else None
+        return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), average, key)
+
+    # One compiled program, whose outputs are buffers of their own: the step donates them.
+    return jax.jit(initialise)(key)

@@ -1,0 +1,238 @@
+"""The steps: compiled functions from (state, batch) to what comes out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, PyTree
+
+from fcnn import parallel
+from fcnn.errors import InputError
+from fcnn.training.losses import cross_entropy, kernel_penalty, smooth_labels
+from fcnn.training.prepare import Prepare, to_unit_range
+from fcnn.training.state import AUGMENTATION, DROPOUT, TrainState
+
+Batch = Mapping[str, Array]
+Metrics = dict[str, Array]
+Loss = Callable[[Float[Array, "batch class"], Float[Array, "batch class"]], Float[Array, " batch"]]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+EvalStep = Callable[[TrainState, Batch], Metrics]
+
+
+def make_train_step(
+    model: Any,
+    tx: optax.GradientTransformation,
+    *,
+    prepare: Prepare | None = None,
+    augment: Callable[[Array, Array], Array] | None = None,
+    loss: Loss = cross_entropy,
+    label_smoothing: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    ema_decay: float | None = None,
+    accumulate: int = 1,
+    mesh: Mesh | None = None,
+) -> TrainStep:
+    """Returns a jitted `(state, batch) -> (state, metrics)` that donates its state.
+
+    The batch is `{"image": uint8 or float [batch, height, width, channel], "label": int [batch]}`, and may hold a
+    "mask" [batch] that is 0 where an example does not count. Pixels of uint8 are divided by 255, then augmented, then
+    prepared. The metrics are sums over the batch as it was before the update: "loss", "top1" (correct ones), "count".
+
+    The update minimises the mean loss over the examples, plus the penalties. The random keys of a step depend on the
+    root key and the step's number only.
+
+    Args:
+        model: a Flax module, or anything else with `apply(variables, images, train=...)`.
+        tx: the optimizer.
+        prepare: from images in 0..1 to the network's input; see `make_prepare`.
+        augment: `(key, images) -> images`; see `fcnn.augment`.
+        loss: `(logits, target probabilities) -> loss of each example`.
+        label_smoothing: share of the target probability that is spread evenly over all classes.
+        l1: factor of the kernels' absolute values, added to the loss.
+        l2: factor of half the kernels' squares, added to the loss.
+        ema_decay: decay of the moving average of parameters and statistics. The average is corrected for its start as
+            Adam's moments are (Kingma and Ba 2015, section 3): after the first step it is that step's variables.
+        accumulate: number of equal parts in which the batch is computed, one after the other, to save memory. BatchNorm
+            sees each part by itself.
+        mesh: where the batch is split; the state is on all devices. None leaves the placement to the arrays.
+
+    Raises:
+        InputError: if a number is out of its range; (the step) if the batch cannot be split into `accumulate` parts, or
+            `ema_decay` and the state's `ema` do not go together.
+    """
+    _check_range("label smoothing", label_smoothing, 0, 1)
+    for what, factor in (("l1", l1), ("l2", l2)):
+        if not factor >= 0:
+            raise InputError(f"{what} must not be negative, got {factor}")
+    if ema_decay is not None:
+        _check_range("ema decay", ema_decay, 0, 1)
+    if accumulate < 1:
+        raise InputError(f"accumulate must be at least 1, got {accumulate}")
+
+    def loss_of_part(params, batch_stats, keys, part, total):
+        """Returns the part's share of the mean loss, and (new statistics, metric sums)."""
+        images = to_unit_range(part["image"])
+        if augment is not None:
+            images = augment(keys[AUGMENTATION], images)
+        if prepare is not None:
+            images = prepare(images)
+        variables = {"params": params, "batch_stats": batch_stats}
+        outputs, updates = model.apply(
+            variables, images, train=True, rngs={"dropout": keys[DROPOUT]}, mutable=["batch_stats"]
+        )
+        logits, auxiliary = _split_outputs(outputs)
+        targets = smooth_labels(part["label"], logits.shape[-1], label_smoothing)
+        losses = loss(logits, targets)
+        for weight, auxiliary_logits in auxiliary:
+            losses += weight * loss(auxiliary_logits, targets)
+        sums = _metric_sums(losses, logits, part)
+        return sums["loss"] / total, (updates.get("batch_stats", batch_stats), sums)
+
+    def train_step(state, batch):
+        if (ema_decay is None) != (state.ema is None):
+            raise InputError("ema_decay and the state's ema go together: create_state(..., ema=True)")
+        batch = _with_mask(batch)
+        total = jnp.maximum(jnp.sum(batch["mask"]), 1)
+        gradient = jax.value_and_grad(loss_of_part, has_aux=True)
+        keys = {
+            use: jax.random.fold_in(jax.random.fold_in(state.key, use), state.step) for use in (AUGMENTATION, DROPOUT)
+        }
+        if accumulate == 1:
+            (_, (batch_stats, sums)), gradients = gradient(state.params, state.batch_stats, keys, batch, total)
+        else:
+            gradients, batch_stats, sums = _accumulate(gradient, accumulate, state, keys, batch, total)
+        if l1 or l2:
+            penalty = jax.grad(lambda params: kernel_penalty(params, l1=l1, l2=l2))(state.params)
+            gradients = jax.tree.map(jnp.add, gradients, penalty)
+        updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if ema_decay is not None:
+            ema = _moving_average(ema, {"params": params, "batch_stats": batch_stats}, ema_decay, state.step + 1)
+        return TrainState(state.step + 1, params, batch_stats, opt_state, ema, state.key), sums
+
+    return jax.jit(train_step, donate_argnums=0, out_shardings=None if mesh is None else parallel.replicated(mesh))
+
+
+def make_eval_step(
+    model: Any, *, prepare: Prepare | None = None, loss: Loss = cross_entropy, mesh: Mesh | None = None
+) -> EvalStep:
+    """Returns a jitted `(state, batch) -> metrics`: sums over the examples whose "mask" is not 0.
+
+    The metrics are "loss", "top1", "count", and "top5" with more than five classes. The state's moving average is
+    evaluated where it has one; `state._replace(ema=None)` evaluates the parameters themselves.
+
+    Args:
+        model: a Flax module.
+        prepare: as in `make_train_step`.
+        loss: `(logits, target probabilities) -> loss of each example`.
+        mesh: as in `make_train_step`.
+    """
+    predict = make_predict_step(model, prepare=prepare, mesh=mesh)
+
+    def eval_step(state, batch):
+        logits = predict(state, batch)
+        batch = _with_mask(batch)
+        return _metric_sums(loss(logits, smooth_labels(batch["label"], logits.shape[-1])), logits, batch)
+
+    return jax.jit(eval_step, out_shardings=None if mesh is None else parallel.replicated(mesh))
+
+
+def make_predict_step(
+    model: Any, *, prepare: Prepare | None = None, mesh: Mesh | None = None
+) -> Callable[[TrainState, Batch], Float[Array, "batch class"]]:
+    """Returns a jitted `(state, batch) -> logits` in evaluation mode; arguments as in `make_eval_step`."""
+
+    def predict_step(state, batch):
+        images = to_unit_range(batch["image"])
+        images = images if prepare is None else prepare(images)
+        return model.apply(state.evaluation_variables, images, train=False)
+
+    return jax.jit(predict_step, out_shardings=None if mesh is None else parallel.replicated(mesh))
+
+
+def scan_steps(
+    step: TrainStep, mesh: Mesh | None = None
+) -> Callable[[TrainState, Batch, Int[Array, "steps batch"]], tuple[TrainState, Metrics]]:
+    """Returns a jitted `(state, examples, indices) -> (state, metrics)` that does several steps in one call.
+
+    The examples stay on the device; each step gathers its batch there. The numbers are those of calling `step` on one
+    batch after the other. The metrics get a leading dimension: the step.
+
+    Args:
+        step: what `make_train_step` returned.
+        mesh: the mesh that it was made for.
+    """
+
+    def steps(state, examples, indices):
+        def one(state, index):
+            batch = jax.tree.map(lambda array: jnp.take(array, index, axis=0), examples)
+            if mesh is not None:
+                batch = jax.lax.with_sharding_constraint(batch, parallel.batch_sharding(mesh))
+            return step(state, batch)
+
+        return jax.lax.scan(one, state, indices)
+
+    return jax.jit(steps, donate_argnums=0, out_shardings=None if mesh is None else parallel.replicated(mesh))
+
+
+def _split_outputs(outputs):
+    """Returns the logits, and (weight, logits) of each auxiliary head where a network has such."""
+    if hasattr(outputs, "auxiliary"):
+        return outputs.logits, tuple(zip(outputs.weights, outputs.auxiliary, strict=True))
+    return outputs, ()
+
+
+def _with_mask(batch):
+    return {"mask": jnp.ones(batch["label"].shape, jnp.float32), **batch}
+
+
+def _metric_sums(losses, logits, batch):
+    """Returns the sums over a batch; a masked example may hold anything, not a number included."""
+    counted = batch["mask"] != 0
+    label_logits = jnp.take_along_axis(logits, batch["label"][:, None], axis=-1)
+    # How many classes stand before the label; among equal logits the lower class does, as in argmax.
+    before = (logits > label_logits) | (
+        (logits == label_logits) & (jnp.arange(logits.shape[-1]) < batch["label"][:, None])
+    )
+    # A label whose logit is not a number is never right.
+    rank = jnp.where(jnp.isnan(label_logits[:, 0]), logits.shape[-1], before.sum(axis=-1))
+    sums = {
+        "loss": jnp.sum(jnp.where(counted, losses, 0)),
+        "top1": jnp.sum(counted & (rank < 1)),
+        "count": jnp.sum(counted),
+    }
+    return sums | ({"top5": jnp.sum(counted & (rank < 5))} if logits.shape[-1] > 5 else {})
+
+
+def _accumulate(gradient, parts, state, keys, batch, total):
+    size = batch["label"].shape[0]
+    if size % parts:
+        raise InputError(f"a batch of {size} cannot be accumulated in {parts} equal parts: take a multiple of {parts}")
+    # Part i takes every parts-th example, so that each device keeps its own examples.
+    batch = jax.tree.map(lambda x: x.reshape(size // parts, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+
+    def one(carry, numbered_part):
+        gradients, batch_stats = carry
+        number, part = numbered_part
+        part_keys = {use: jax.random.fold_in(key, number) for use, key in keys.items()}
+        (_, (batch_stats, sums)), more = gradient(state.params, batch_stats, part_keys, part, total)
+        return (jax.tree.map(jnp.add, gradients, more), batch_stats), sums
+
+    start = (jax.tree.map(jnp.zeros_like, state.params), state.batch_stats)
+    (gradients, batch_stats), sums = jax.lax.scan(one, start, (jnp.arange(parts), batch))
+    return gradients, batch_stats, jax.tree.map(lambda x: x.sum(axis=0), sums)
+
+
+def _moving_average(average, variables, decay, steps):
+    weight = (1 - decay) / (1 - decay ** steps.astype(jnp.float32))
+    return jax.tree.map(lambda old, new: old + weight * (new - old), average, variables)
+
+
+def _check_range(what, value, low, high):
+    if not low <= value < high:
+        raise InputError(f"{what} must be at least {low} and less than {high}, got {value}")

@@ -1,0 +1,42 @@
+"""Before anything is imported: eight CPU devices, and every annotation of the package checked at run time."""
+
+import os
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+
+import jaxtyping
+
+_hook = jaxtyping.install_import_hook("fcnn", "type_checker.check")
+
+import jax
+import numpy as np
+import pytest
+
+import fcnn
+
+
+@pytest.fixture(scope="session")
+def mnist() -> fcnn.Dataset:
+    return fcnn.load_dataset("mnist")
+
+
+@pytest.fixture(scope="session")
+def digits(mnist) -> fcnn.Split:
+    """A few hundred digits."""
+    return fcnn.Split(mnist.train.images[:640], mnist.train.labels[:640])
+
+
+@pytest.fixture
+def batch(digits) -> dict:
+    return {"image": digits.images[:32], "label": digits.labels[:32]}
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)

@@ -1,0 +1,58 @@
+"""The rooms and who may import whom."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import fcnn
+
+PACKAGE = Path(fcnn.__file__).parent
+ARROWS = {
+    "training": {"parallel"},
+    "models": {"ops"},
+    "pretrained": {"models"},
+    "data": set(),
+    "ops": set(),
+    "augment": set(),
+    "parallel": set(),
+    "report": set(),
+    "errors": set(),
+}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_room_imports_only_what_its_arrows_say(room):
+    files = [path for path in PACKAGE.rglob("*.py") if room_of(path) == room]
+    assert files
+    allowed = ARROWS[room] | {room, "errors"}
+    for path in files:
+        reached = {name.split(".")[1] for name in imports(path) if name.startswith("fcnn.")}
+        assert reached <= allowed, f"{path} imports {reached - allowed}"
+
+
+def test_only_models_import_flax_linen():
+    users = {room_of(path) for path in PACKAGE.rglob("*.py") for name in imports(path) if name.startswith("flax.linen")}
+    assert users == {"models"}
+
+
+def test_every_room_is_known():
+    rooms = {room_of(path) for path in PACKAGE.rglob("*.py")}
+    assert rooms == ARROWS.keys() | {"__init__", "__main__", "command_line"}
+
+
+def test_public_names_exist():
+    for name in fcnn.__all__:
+        assert getattr(fcnn, name) is not None

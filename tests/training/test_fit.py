@@ -1,0 +1,172 @@
+"""The loop: what it logs and saves, and that a run that was stopped is the same run."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+import fcnn
+from fcnn.training import InterruptedRun, NonFiniteLossError
+
+MODEL = fcnn.create_model("mlp", hidden=(16,), activation="relu", dropout_rate=0.2)
+TX = fcnn.make_optimizer("adam", 1e-2)
+STEP = fcnn.make_train_step(MODEL, TX, ema_decay=0.9)
+EVAL_STEP = fcnn.make_eval_step(MODEL)
+
+
+def new_state():
+    return fcnn.create_state(MODEL, TX, key=jax.random.key(0), input_shape=(1, 28, 28, 1), ema=True)
+
+
+@pytest.fixture
+def loader(digits):
+    return fcnn.Loader(digits, 64, seed=1)
+
+
+def evaluate_on(split):
+    return lambda state: fcnn.evaluate(state, EVAL_STEP, split, batch_size=200)
+
+
+def assert_same(one, other):
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        one._replace(key=jax.random.key_data(one.key)),
+        other._replace(key=jax.random.key_data(other.key)),
+    )
+
+
+def test_learns_and_writes_what_it_did(loader, digits, tmp_path):
+    state, rows = fcnn.fit(
+        new_state(), STEP, loader, epochs=3, evaluate=evaluate_on(digits), run_folder=tmp_path, steps_per_call=5,
+        learning_rate=lambda step: 1e-2,
+    )  # fmt: skip
+    assert state.step == 30
+    assert [row["step"] for row in rows] == [10, 20, 30]
+    assert rows[-1]["test_top1"] > 0.6
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    assert rows[0].keys() >= {"epoch", "train_top1", "test_loss", "seconds", "images_per_second", "learning_rate"}
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+    assert rows[-1]["test_top1"] == evaluate_on(digits)(state)["top1"]
+
+
+def test_metrics_of_an_epoch_are_those_of_its_steps(loader):
+    state, losses, top1 = new_state(), 0.0, 0
+    for batch in loader.batches(0):
+        state, metrics = STEP(state, batch)
+        losses, top1 = losses + float(metrics["loss"]), top1 + int(metrics["top1"])
+    fitted, rows = fcnn.fit(new_state(), STEP, loader, epochs=1, steps_per_call=4)
+    assert rows[0]["train_loss"] == pytest.approx(losses / 640, rel=1e-5)
+    assert rows[0]["train_top1"] == top1 / 640
+    np.testing.assert_allclose(
+        fitted.params["output"]["kernel"], state.params["output"]["kernel"], rtol=1e-3, atol=1e-5
+    )
+
+
+def test_streaming_gives_the_same_as_the_device(loader):
+    resident, rows = fcnn.fit(new_state(), STEP, loader, epochs=2)
+    streamed, streamed_rows = fcnn.fit(new_state(), STEP, loader, epochs=2, resident_bytes=0)
+    np.testing.assert_allclose(
+        streamed.params["output"]["kernel"], resident.params["output"]["kernel"], rtol=1e-3, atol=1e-5
+    )
+    assert streamed_rows[-1]["train_loss"] == pytest.approx(rows[-1]["train_loss"], rel=1e-4)
+
+
+class StopsAfter:
+    """A loader that sends this process a signal before a certain block of indices is read."""
+
+    def __init__(self, loader, epoch, number=signal.SIGINT):
+        self.loader, self.epoch, self.number = loader, epoch, number
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def indices(self, epoch):
+        if epoch == self.epoch:
+            os.kill(os.getpid(), self.number)
+        return self.loader.indices(epoch)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_saved_and_goes_on_bit_for_bit(number, loader, digits, tmp_path):
+    options = {"epochs": 3, "evaluate": evaluate_on(digits), "steps_per_call": 4}
+    whole, rows = fcnn.fit(new_state(), STEP, loader, **options)
+    before = signal.getsignal(number)
+    with pytest.raises(InterruptedRun, match="stopped after step 14 of 30.*--resume"):
+        fcnn.fit(new_state(), STEP, StopsAfter(loader, 1, number), run_folder=tmp_path, **options)
+    assert signal.getsignal(number) == before
+    resumed, resumed_rows = fcnn.fit(new_state(), STEP, loader, run_folder=tmp_path, **options)
+    assert_same(resumed, whole)
+    timeless = [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
+    for row, expected in zip(resumed_rows, timeless, strict=True):
+        assert {k: row[k] for k in expected} == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_finished_run_is_only_read(loader, tmp_path):
+    state, rows = fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
+    again, rows_again = fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
+    assert_same(again, state)
+    assert rows_again == rows
+
+
+def test_the_best_checkpoint_is_kept_beside_the_last(loader, tmp_path):
+    scores = iter([0.3, 0.9, 0.5, 0.4])
+    best_params = []
+
+    def evaluate(state):
+        best_params.append(jax.device_get(state.params))
+        return {"top1": next(scores), "loss": 1.0}
+
+    state, _ = fcnn.fit(new_state(), STEP, loader, epochs=4, evaluate=evaluate, run_folder=tmp_path)
+    best = fcnn.load_checkpoint(tmp_path, new_state())
+    assert best.step == 20
+    jax.tree.map(np.testing.assert_array_equal, best.params, best_params[1])
+    assert_same(fcnn.load_checkpoint(tmp_path, new_state(), "last"), state)
+    steps = {path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()}
+    assert steps == {"20", "40"}
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(digits, tmp_path):
+    tx = fcnn.make_optimizer("sgd", 0.1)
+    # Between the 14th and the 15th step the images stop being numbers.
+    step = fcnn.make_train_step(MODEL, tx)
+
+    def poisoned(state, batch):
+        state, metrics = step.__wrapped__(state, batch)
+        return state, metrics | {"loss": jax.numpy.where(state.step == 15, jax.numpy.nan, metrics["loss"])}
+
+    state = fcnn.create_state(MODEL, tx, key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    with pytest.raises(NonFiniteLossError, match=r"nan at step 14.*checkpoint is kept"):
+        fcnn.fit(state, poisoned, fcnn.Loader(digits, 64), epochs=3, run_folder=tmp_path, steps_per_call=3)
+    state = fcnn.create_state(MODEL, tx, key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    assert fcnn.load_checkpoint(tmp_path, state, "last").step == 10
+
+
+def test_a_checkpoint_of_another_network_is_refused_by_its_entries(loader, tmp_path):
+    fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
+    wider = fcnn.create_model("mlp", hidden=(17,), activation="relu")
+    state = fcnn.create_state(wider, TX, key=jax.random.key(0), input_shape=(1, 28, 28, 1), ema=True)
+    with pytest.raises(fcnn.InputError, match=r"hidden1.*shape \(16,\) instead of \(17,\)"):
+        fcnn.load_checkpoint(tmp_path, state)
+    without = fcnn.create_state(MODEL, TX, key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    with pytest.raises(fcnn.InputError, match=r"ema.*left over"):
+        fcnn.load_checkpoint(tmp_path, without)
+    deeper = fcnn.create_model("mlp", hidden=(16, 16), activation="relu")
+    state = fcnn.create_state(deeper, TX, key=jax.random.key(0), input_shape=(1, 28, 28, 1), ema=True)
+    with pytest.raises(fcnn.InputError, match=r"hidden2.*missing"):
+        fcnn.load_checkpoint(tmp_path, state)
+
+
+def test_a_folder_without_checkpoints_is_refused(tmp_path):
+    with pytest.raises(fcnn.InputError, match="holds no checkpoints"):
+        fcnn.load_checkpoint(tmp_path, new_state())
+
+
+def test_a_batch_larger_than_the_set_is_refused(digits, tmp_path):
+    with pytest.raises(fcnn.InputError, match="from 1 to 640.*got 641"):
+        fcnn.fit(new_state(), STEP, fcnn.Loader(digits, 641), epochs=1, run_folder=tmp_path)
+    assert not list(tmp_path.iterdir())

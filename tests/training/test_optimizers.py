@@ -1,0 +1,72 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import fcnn
+
+PARAMS = {"c1": {"kernel": jnp.full((3, 2), 2.0), "bias": jnp.ones(2)}, "norm": {"scale": jnp.ones(2)}}
+ZERO = jax.tree.map(jnp.zeros_like, PARAMS)
+
+
+def updated(tx, gradients, steps=1):
+    params, state = PARAMS, tx.init(PARAMS)
+    for _ in range(steps):
+        updates, state = tx.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_only_kernels_decay(name):
+    after = updated(fcnn.make_optimizer(name, 0.1, weight_decay=0.5), ZERO)
+    np.testing.assert_allclose(after["c1"]["kernel"], 2.0 * (1 - 0.1 * 0.5), rtol=1e-6)
+    np.testing.assert_array_equal(after["c1"]["bias"], 1.0)
+    np.testing.assert_array_equal(after["norm"]["scale"], 1.0)
+
+
+def test_momentum_is_that_of_pytorch():
+    gradients = jax.tree.map(jnp.ones_like, PARAMS)
+    after = updated(fcnn.make_optimizer("sgd", 0.1, momentum=0.9), gradients, steps=3)
+    velocity, expected = 0.0, 1.0
+    for _ in range(3):
+        velocity = 0.9 * velocity + 1
+        expected -= 0.1 * velocity
+    np.testing.assert_allclose(after["c1"]["bias"], expected, rtol=1e-6)
+
+
+def test_the_gradient_of_all_parameters_together_is_clipped():
+    gradients = jax.tree.map(lambda p: jnp.full_like(p, 3.0), PARAMS)
+    norm = 3 * np.sqrt(10)
+    after = updated(fcnn.make_optimizer("sgd", 1.0, momentum=0.0, clip_norm=1.0), gradients)
+    np.testing.assert_allclose(after["c1"]["bias"], 1 - 3 / norm, rtol=1e-5)
+
+
+def test_the_schedule_rises_and_falls():
+    schedule = fcnn.warmup_cosine(0.4, steps=100, warmup=10)
+    rates = [float(schedule(step)) for step in range(101)]
+    assert 0 < rates[0] < 0.1
+    assert np.argmax(rates) == 10
+    assert rates[10] == pytest.approx(0.4)
+    assert rates[55] == pytest.approx(0.2, rel=1e-3)
+    assert rates[100] == pytest.approx(0.0, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: fcnn.make_optimizer("sdg", 0.1), "did you mean sgd"),
+        (lambda: fcnn.make_optimizer("sgd", -0.1), "learning rate must not be negative, got -0.1"),
+        (lambda: fcnn.make_optimizer("sgd", float("nan")), "learning rate"),
+        (lambda: fcnn.make_optimizer("sgd", 0.1, weight_decay=-1), "weight decay must not be negative"),
+        (lambda: fcnn.make_optimizer("sgd", 0.1, momentum=1.0), "momentum"),
+        (lambda: fcnn.make_optimizer("sgd", 0.1, clip_norm=0.0), "clip norm must be positive"),
+        (lambda: fcnn.make_optimizer("adam", 0.1, weight_decay=0.1), "adamw"),
+        (lambda: fcnn.warmup_cosine(-1.0, 10), "learning rate must not be negative"),
+        (lambda: fcnn.warmup_cosine(1.0, 10, warmup=10), "warm-up of 10 steps does not fit 10"),
+    ],
+)
+def test_bad_numbers_are_refused(make, expected):
+    with pytest.raises(fcnn.InputError, match=expected):
+        make()
