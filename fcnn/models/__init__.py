@@ -7,33 +7,81 @@ from types import MappingProxyType
 
 import flax.linen as nn
 
-from fcnn.errors import unknown_name
+from fcnn.errors import InputError, unknown_name
+from fcnn.models.alexnet import AlexNet
 from fcnn.models.features import capture
-from fcnn.models.layers import AvgPool, Conv, MaxPool, batch_norm, he_normal
+from fcnn.models.frozen import FrozenNorms
+from fcnn.models.googlenet import TINY_MODULES, GoogLeNet
+from fcnn.models.head import head_inputs, replace_head
+from fcnn.models.inception import InceptionV3
+from fcnn.models.inception_layers import AuxiliaryLogits
+from fcnn.models.initializers import he_normal
+from fcnn.models.layers import AvgPool, Conv, MaxPool, batch_norm
 from fcnn.models.lenet import LeNet
 from fcnn.models.mlp import MLP
+from fcnn.models.resnet import BasicBlock, Bottleneck, ResNet
+from fcnn.models.resnet_cifar import CifarResNet
 from fcnn.models.summary import LayerRow, layer_table, summary
+from fcnn.models.vgg import VGG
 
 __all__ = [
     "MLP",
+    "VGG",
+    "AlexNet",
+    "AuxiliaryLogits",
     "AvgPool",
+    "BasicBlock",
+    "Bottleneck",
+    "CifarResNet",
     "Conv",
+    "FrozenNorms",
+    "GoogLeNet",
+    "InceptionV3",
     "LayerRow",
     "LeNet",
     "MaxPool",
+    "ResNet",
     "batch_norm",
     "capture",
     "create_model",
     "he_normal",
+    "head_inputs",
     "layer_table",
     "list_models",
+    "replace_head",
     "summary",
 ]
 
+VGG_STAGE_SIZES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
+        "alexnet": AlexNet,
+        "alexnet_tiny": partial(AlexNet, widths=(16, 32, 48, 32, 32), hidden=64),
+        "googlenet": GoogLeNet,
+        "googlenet_tiny": partial(GoogLeNet, modules=TINY_MODULES, stem_widths=(8, 8, 24), auxiliary_widths=(16, 128)),
+        "inception_tiny": partial(InceptionV3, blocks_a=(32,), blocks_c=(128,), blocks_e=0, width_divisor=8, padding=1),
+        "inception_v3": InceptionV3,
         "lenet": LeNet,
         "mlp": MLP,
+        "resnet18": partial(ResNet, stage_sizes=(2, 2, 2, 2), block=BasicBlock),
+        "resnet34": partial(ResNet, stage_sizes=(3, 4, 6, 3), block=BasicBlock),
+        "resnet50": partial(ResNet, stage_sizes=(3, 4, 6, 3), block=Bottleneck),
+        "resnet101": partial(ResNet, stage_sizes=(3, 4, 23, 3), block=Bottleneck),
+        "resnet152": partial(ResNet, stage_sizes=(3, 8, 36, 3), block=Bottleneck),
+        "resnet_tiny": partial(ResNet, stage_sizes=(1, 1, 1, 1), block=BasicBlock, widths=(8, 16, 32, 64)),
+        "resnet20": partial(CifarResNet, blocks_per_stage=3),
+        "resnet32": partial(CifarResNet, blocks_per_stage=5),
+        "resnet44": partial(CifarResNet, blocks_per_stage=7),
+        "resnet56": partial(CifarResNet, blocks_per_stage=9),
+        "resnet110": partial(CifarResNet, blocks_per_stage=18),
+        "resnet_cifar_tiny": partial(CifarResNet, blocks_per_stage=1, widths=(8, 16, 32)),
+        **{f"vgg{depth}": partial(VGG, stage_sizes=sizes) for depth, sizes in VGG_STAGE_SIZES.items()},
+        **{
+            f"vgg{depth}_bn": partial(VGG, stage_sizes=sizes, batch_norm=True)
+            for depth, sizes in VGG_STAGE_SIZES.items()
+        },
+        "vgg_tiny": partial(VGG, stage_sizes=(1, 1, 1, 1, 1), widths=(8, 16, 32, 32, 32), hidden=64, batch_norm=True),
     }
 )
 
@@ -51,7 +99,8 @@ def create_model(name: str, **options) -> nn.Module:
         **options: the network's attributes, such as `num_classes` or `dtype`; the others keep their defaults.
 
     Raises:
-        InputError: if there is no such network, or the network has no such option; the nearest names are given.
+        InputError: if there is no such network, or the network has no such option (the nearest names are given), or a
+            number is out of its range.
     """
     if name not in NETWORKS:
         raise unknown_name("network", name, NETWORKS)
@@ -61,4 +110,9 @@ def create_model(name: str, **options) -> nn.Module:
     for option in options:
         if option not in known:
             raise unknown_name(f"option of {name}", option, known)
-    return network(**options)
+    model = network(**options)
+    if model.num_classes < 1:
+        raise InputError(f"num_classes must be at least 1, got {model.num_classes}")
+    if not 0 <= getattr(model, "dropout_rate", 0) < 1:
+        raise InputError(f"dropout_rate must be at least 0 and less than 1, got {model.dropout_rate}")
+    return model

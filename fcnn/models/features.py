@@ -1,5 +1,6 @@
 """What a network computes on the way: the outputs of its layers by name."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
@@ -17,7 +18,9 @@ def capture(
         model: any network of the library.
         variables: its variables, `{"params": ..., "batch_stats": ...}`.
         images: float [batch, height, width, channel].
-        names: paths of layers such as "c3" or "layer2_0/conv1"; all direct children of the network if empty.
+        names: paths of layers such as "c3" or "layer2_0/conv1", or of sequences of layers such as "layer2" or
+            "features", which stand for the last of their layers ("layer2_1", "features_12"); all direct children of
+            the network if empty.
 
     Returns:
         {name: output}; a layer that is called more than once gives its last output.
@@ -35,8 +38,18 @@ def capture(
 
     with nn.intercept_methods(record):
         model.apply(variables, images, train=False)
-    for name in names:
-        if name not in outputs:
-            raise unknown_name("layer", name, outputs)
-    wanted = names or [name for name in outputs if "/" not in name]
-    return {name: output for name, output in outputs.items() if name in wanted}
+    if not names:
+        return {path: output for path, output in outputs.items() if "/" not in path}
+    order = list(outputs)
+    layers = {name: _layer_of(name, order) for name in names}
+    return {name: outputs[layers[name]] for name in sorted(names, key=lambda name: order.index(layers[name]))}
+
+
+def _layer_of(name, paths):
+    """Returns the path that a name stands for: itself, or the last layer of the sequence of that name."""
+    if name in paths:
+        return name
+    sequence = [path for path in paths if re.fullmatch(rf"{re.escape(name)}_\d+", path)]
+    if not sequence:
+        raise unknown_name("layer", name, paths)
+    return sequence[-1]

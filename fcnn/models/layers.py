@@ -1,25 +1,49 @@
 """The layers that the networks are made of, on top of `fcnn.ops`."""
 
 from collections.abc import Callable
+from dataclasses import fields
+from typing import no_type_check
 
 import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from fcnn import ops
-from fcnn.errors import unknown_name
-
-# The Gaussian with variance 2 / fan_in of He et al. 2015, "Delving Deep into Rectifiers", eq. 10;
-# jax's own he_normal is a truncated one.
-he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+from fcnn.errors import InputError, unknown_name
 
 ACTIVATIONS = {"relu": nn.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}
 
 
+@no_type_check  # flax's own annotations cannot be checked at run time
 class Conv(nn.Conv):
     """`flax.linen.Conv`, computed by `fcnn.ops`: the same arguments, parameters and results."""
 
     conv_general_dilated: Callable | None = ops.conv_general_dilated
+
+
+@no_type_check
+class PooledConv(Conv):
+    """A convolution, a pooling, and then the bias: a maximum gives the same before a bias as after it, to the last bit.
+
+    Pooled first, there is less left to compute. The parameters are those of the `Conv` without the pooling.
+
+    Attributes:
+        pool: a maximum over windows.
+    """
+
+    pool: Callable[[Array], Array] | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Array) -> Array:
+        """Returns the pooled convolution of images [batch, height, width, channel]."""
+        options = {
+            field.name: getattr(self, field.name) for field in fields(Conv) if field.name not in ("parent", "name")
+        }
+        convolve = Conv(**options | {"use_bias": False})
+        nn.share_scope(self, convolve)
+        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        out = self.pool(convolve(inputs))
+        return out + bias.astype(out.dtype)
 
 
 class MaxPool(nn.Module):
@@ -47,7 +71,32 @@ class AvgPool(nn.Module):
         return ops.avg_pool(x, self.window, self.strides, self.padding)
 
 
-def batch_norm(name: str, *, train: bool, epsilon: float = 1e-5, dtype: DTypeLike | None = None) -> nn.BatchNorm:
+class AdaptiveAvgPool(nn.Module):
+    """Average pooling to a grid of a given size, whatever the image's: (1, 1) is the mean over the whole image."""
+
+    output_size: tuple[int, int] = (1, 1)
+
+    def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch out_h out_w channel"]:
+        """Returns the mean of each bin of the grid."""
+        return ops.adaptive_avg_pool(x, self.output_size)
+
+
+class ReLU(nn.Module):
+    """Rectification as a layer, so that it has a name among the features."""
+
+    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Returns the positive part."""
+        return nn.relu(x)
+
+
+def batch_norm(
+    name: str,
+    *,
+    train: bool,
+    epsilon: float = 1e-5,
+    scale_init: nn.initializers.Initializer = nn.initializers.ones,
+    dtype: DTypeLike | None = None,
+) -> nn.BatchNorm:
     """Returns batch normalisation with the conventions of the field.
 
     In training it normalises by the statistics of the batch and moves the running ones a tenth of the way; otherwise
@@ -57,12 +106,14 @@ def batch_norm(name: str, *, train: bool, epsilon: float = 1e-5, dtype: DTypeLik
         name: the layer's name.
         train: whether the statistics of the batch are used.
         epsilon: what is added to the variance.
+        scale_init: initializer of the scale.
         dtype: the type of the result.
     """
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
         epsilon=epsilon,
+        scale_init=scale_init,
         dtype=dtype,
         # The mean of squares less the square of the mean loses digits where the mean is large against the deviation.
         use_fast_variance=False,
@@ -79,3 +130,22 @@ def activation_named(name: str) -> Callable:
     if name not in ACTIVATIONS:
         raise unknown_name("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]
+
+
+def check_image_size(network: str, images: Float[Array, "batch height width channel"], smallest: int) -> None:
+    """Refuses images that the network would pool away to nothing.
+
+    Args:
+        network: what to call the network in the message.
+        images: what it was given.
+        smallest: the height and width in pixels that it needs.
+
+    Raises:
+        InputError: if the images are smaller.
+    """
+    height, width = images.shape[1:3]
+    if min(height, width) < smallest:
+        raise InputError(
+            f"{network} takes images of at least {smallest}x{smallest} pixels, got {height}x{width}: "
+            "resize them, or take another network"
+        )

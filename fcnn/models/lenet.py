@@ -1,6 +1,7 @@
 """LeNet-5: LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Document Recognition"."""
 
 from functools import partial
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -8,7 +9,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from fcnn.errors import InputError, unknown_name
-from fcnn.models.layers import AvgPool, Conv, MaxPool, activation_named, batch_norm, he_normal
+from fcnn.models.initializers import he_normal
+from fcnn.models.layers import AvgPool, Conv, MaxPool, PooledConv, activation_named, batch_norm
 
 POOLINGS = {"max": MaxPool, "average": AvgPool}
 
@@ -38,6 +40,9 @@ class LeNet(nn.Module):
     kernel_init: nn.initializers.Initializer = he_normal
     dtype: DTypeLike = jnp.float32
 
+    input_shape: ClassVar[tuple[int, int, int]] = (32, 32, 1)
+    heads: ClassVar[tuple[str, ...]] = ("output",)
+
     @nn.compact
     def __call__(
         self, images: Float[Array, "batch height width channel"], *, train: bool
@@ -49,7 +54,8 @@ class LeNet(nn.Module):
         Raises:
             InputError: if the images have another size.
         """
-        conv = partial(Conv, kernel_size=(5, 5), padding="VALID", kernel_init=self.kernel_init, dtype=self.dtype)
+        options = {"kernel_size": (5, 5), "padding": "VALID", "kernel_init": self.kernel_init, "dtype": self.dtype}
+        conv = partial(Conv, **options)
         dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         normalise = partial(batch_norm, train=train, dtype=self.dtype) if self.batch_norm else _identity
         activate = activation_named(self.activation)
@@ -57,11 +63,16 @@ class LeNet(nn.Module):
             raise unknown_name("pooling", self.pooling, POOLINGS)
         pool = partial(POOLINGS[self.pooling], window=(2, 2))
 
+        def convolve_and_pool(x, features, layer, pool_layer):
+            if train and self.pooling == "max" and not self.batch_norm:
+                # A monotone activation, too, gives the same after a maximum as before it.
+                return activate(PooledConv(features, **options, pool=pool(name=pool_layer), name=layer)(x))
+            x = normalise(name=f"{layer}_norm")(conv(features, name=layer)(x))
+            return pool(name=pool_layer)(activate(x))
+
         x = _pad_to_32(images)
-        x = activate(normalise(name="c1_norm")(conv(6, name="c1")(x)))  # [batch, 28, 28, 6]
-        x = pool(name="s2")(x)  # [batch, 14, 14, 6]
-        x = activate(normalise(name="c3_norm")(conv(16, name="c3")(x)))  # [batch, 10, 10, 16]
-        x = pool(name="s4")(x)  # [batch, 5, 5, 16]
+        x = convolve_and_pool(x, 6, "c1", "s2")  # [batch, 28, 28, 6], [batch, 14, 14, 6]
+        x = convolve_and_pool(x, 16, "c3", "s4")  # [batch, 10, 10, 16], [batch, 5, 5, 16]
         x = activate(normalise(name="c5_norm")(conv(120, name="c5")(x)))  # [batch, 1, 1, 120]
         x = x.reshape(x.shape[0], 120)
         x = activate(dense(84, name="f6")(x))

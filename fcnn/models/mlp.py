@@ -1,14 +1,14 @@
 """The fully connected network that the course starts from (Nielsen, "Neural Networks and Deep Learning", chapter 1)."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from fcnn.models.layers import activation_named, he_normal
-
-# The gain for units that do not rectify: He's variance would saturate them.
-lecun_normal = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+from fcnn.models.initializers import he_normal, lecun_normal
+from fcnn.models.layers import activation_named
 
 
 class MLP(nn.Module):
@@ -29,6 +29,9 @@ class MLP(nn.Module):
     dropout_rate: float = 0.0
     kernel_init: nn.initializers.Initializer | None = None
     dtype: DTypeLike = jnp.float32
+
+    input_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
+    heads: ClassVar[tuple[str, ...]] = ("output",)
 
     @nn.compact
     def __call__(

@@ -1,7 +1,7 @@
 """The table of a network: its layers, their output shapes, parameters and multiply-adds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -10,13 +10,24 @@ import jax.numpy as jnp
 
 
 class LayerRow(NamedTuple):
-    """One layer of the table; `multiply_adds` are those of one forward pass over the whole batch."""
+    """One layer of the table.
+
+    Attributes:
+        name: its path in the network.
+        kind: the name of its class.
+        output_shape: the shape of its output in training.
+        parameters: how many numbers it learns.
+        multiply_adds: those of one pass over the whole batch in evaluation, where a layer that only training needs, as
+            in an auxiliary head, has none.
+        variables: the shapes of its own arrays by name, such as "kernel" or "mean".
+    """
 
     name: str
     kind: str
     output_shape: tuple[int, ...]
     parameters: int
     multiply_adds: int
+    variables: Mapping[str, tuple[int, ...]]
 
 
 def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
@@ -31,30 +42,41 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
     """
     rows: list[LayerRow] = []
 
-    def record(next_function, args, kwargs, context):
+    def record_row(next_function, args, kwargs, context):
         before = len(rows)
         result = next_function(*args, **kwargs)
         module = context.module
-        own = [p for p in module.variables.get("params", {}).values() if hasattr(p, "shape")]
-        if context.method_name == "__call__" and module.path and (own or len(rows) == before):
+        parameters = _shapes(module, "params")
+        if context.method_name == "__call__" and module.path and (parameters or len(rows) == before):
             output = jax.tree.leaves(result)[0]
             rows.append(
                 LayerRow(
                     "/".join(module.path),
                     type(module).__name__,
                     tuple(output.shape),
-                    sum(math.prod(p.shape) for p in own),
+                    sum(map(math.prod, parameters.values())),
                     _multiply_adds(module, output.shape),
+                    parameters | _shapes(module, "batch_stats"),
                 )
             )
         return result
 
     def initialise(images):
-        with nn.intercept_methods(record):
-            return model.init({"params": jax.random.key(0), "dropout": jax.random.key(0)}, images, train=True)
+        with nn.intercept_methods(record_row):
+            return model.init({"params": jax.random.key(0), "dropout": jax.random.key(0)}, images, train=False)
 
     jax.eval_shape(initialise, jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32))
-    return rows
+    auxiliary = {head.split("/")[0] for head in getattr(model, "heads", ())[1:]}
+    return [row._replace(multiply_adds=0) if row.name.split("/")[0] in auxiliary else row for row in rows]
+
+
+def _shapes(module, collection):
+    """Returns the shapes of the arrays that a module holds itself, beside its children's."""
+    return {
+        name: tuple(array.shape)
+        for name, array in module.variables.get(collection, {}).items()
+        if hasattr(array, "shape")
+    }
 
 
 def _multiply_adds(module, output_shape):
@@ -72,7 +94,7 @@ def summary(model: nn.Module, input_shape: Sequence[int]) -> None:
         input_shape: [batch, height, width, channel].
     """
     rows = layer_table(model, input_shape)
-    total = LayerRow("total", "", (), sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows))
+    total = LayerRow("total", "", (), sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows), {})
     cells = [("layer", "kind", "output", "parameters", "multiply-adds")]
     for row in [*rows, total]:
         shape = " x ".join(map(str, row.output_shape))

@@ -1,5 +1,8 @@
 """Pooling over windows of an image."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -24,12 +27,13 @@ def max_pool(
         window: height and width of the window in pixels.
         strides: step from window to window; the window's size by default.
         padding: pixels added (before, after) in height and in width.
-        ceil_mode: whether a last window that only starts inside the padded image counts too, as in Caffe.
+        ceil_mode: whether a last window that is not whole counts too, as long as it starts inside the image or the
+            padding before it, as in PyTorch.
     """
     strides = strides or window
     if ceil_mode:
         padding = tuple(
-            (low, high + _overhang(size + low + high, k, s) * (-(size + low + high - k) % s < size + low))
+            (low, high + _overhang(size, k, s, low, high))
             for size, k, s, (low, high) in zip(x.shape[1:3], window, strides, padding, strict=True)
         )
     exact = window == strides and all(size % k == 0 for size, k in zip(x.shape[1:3], window, strict=True))
@@ -40,23 +44,39 @@ def max_pool(
     )
 
 
-def _overhang(size, window, stride):
-    """Returns how many pixels are missing after the image for the last window to be whole."""
-    return -(size - window) % stride
+def _overhang(size, window, stride, low, high):
+    """Returns how many pixels the last window of ceil mode lacks after the padded image.
+
+    It is none where that window would start after the image: PyTorch leaves it out.
+    """
+    padded = size + low + high
+    missing = -(padded - window) % stride
+    return missing if padded + missing - window < size + low else 0
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _max_of_blocks(x, window):
-    """Returns the maximum of blocks that tile the image: XLA fuses it with its neighbours, and so its gradient."""
+    """Returns the maximum of blocks that tile the image."""
+    return _as_blocks(x, window).max(axis=(2, 4))
+
+
+@_max_of_blocks.defjvp
+def _max_of_blocks_jvp(window, primals, tangents):
+    (x,), (x_tangent,) = primals, tangents
+    blocks = _as_blocks(x, window)
+    largest = _max_of_blocks(x, window)
+    # The gradient of `max` itself would be shared among equal pixels.
+    position = lax.broadcasted_iota(jnp.int32, (window[0], 1, window[1], 1), 0) * window[1]
+    position += lax.broadcasted_iota(jnp.int32, (window[0], 1, window[1], 1), 2)
+    is_largest = blocks == largest[:, :, None, :, None]
+    first = jnp.where(is_largest, position, window[0] * window[1]).min(axis=(2, 4), keepdims=True)
+    return largest, jnp.where(position == first, _as_blocks(x_tangent, window), 0).sum(axis=(2, 4))
+
+
+def _as_blocks(x, window):
     batch, height, width, channels = x.shape
     rows, columns = window
-    blocks = x.reshape(batch, height // rows, rows, width // columns, columns, channels)
-    largest = blocks[:, :, 0, :, 0]
-    for row in range(rows):
-        for column in range(columns):
-            pixel = blocks[:, :, row, :, column]
-            # `maximum` would share the gradient among equal pixels; a NaN must stay one.
-            largest = jnp.where((largest >= pixel) | jnp.isnan(largest), largest, pixel)
-    return largest
+    return x.reshape(batch, height // rows, rows, width // columns, columns, channels)
 
 
 def avg_pool(
@@ -78,3 +98,25 @@ def avg_pool(
         x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), ((0, 0), *map(tuple, padding), (0, 0))
     )
     return total / (window[0] * window[1])
+
+
+def adaptive_avg_pool(
+    x: Float[Array, "batch height width channel"], output_size: tuple[int, int]
+) -> Float[Array, "batch out_h out_w channel"]:
+    """Returns the means over a grid of bins that cover the image, whatever its size, as in PyTorch.
+
+    Bin i of n reaches from pixel floor(i * size / n) to before pixel ceil((i + 1) * size / n): bins overlap where the
+    size is no multiple of n, and repeat pixels where the image is smaller than the grid.
+
+    Args:
+        x: images.
+        output_size: number of bins in height and in width.
+    """
+    if x.shape[1:3] == tuple(output_size):
+        return x
+    rows, columns = (
+        [slice(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
+        for size, n in zip(x.shape[1:3], output_size, strict=True)
+    )
+    x = jnp.stack([x[:, bin_].mean(axis=1) for bin_ in rows], axis=1)
+    return jnp.stack([x[:, :, bin_].mean(axis=2) for bin_ in columns], axis=2)

@@ -1,0 +1,46 @@
+"""A network in training, part of whose batch normalisation stays as in evaluation."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+from jaxtyping import Array, Float, PyTree
+
+
+class FrozenNorms(NamedTuple):
+    """A network that a train step can be made for, as a module: `init` and `apply`.
+
+    In training the batch normalisation of a frozen part normalises by its running statistics and leaves them as they
+    are: otherwise features that are meant to stay would change with every batch.
+
+    Attributes:
+        model: the network.
+        patterns: regular expressions, each for whole paths of layers, with all that is in them: "bn1", "layer1_.*".
+    """
+
+    model: nn.Module
+    patterns: tuple[str, ...]
+
+    def init(self, *args: Any, **options: Any) -> PyTree:
+        """Returns the network's new variables; arguments as for a module."""
+        return self.model.init(*args, **options)
+
+    def apply(
+        self, variables: Mapping, images: Float[Array, "batch height width channel"], *, train: bool, **options: Any
+    ) -> PyTree:
+        """Returns what the network does; arguments as for a module."""
+
+        def evaluate_frozen(next_function, args, kwargs, context):
+            layer = context.module
+            if not (isinstance(layer, nn.BatchNorm) and train and self._is_frozen(layer.path)):
+                return next_function(*args, **kwargs)
+            evaluating = layer.clone(parent=None, use_running_average=True)
+            return evaluating.apply(layer.variables, *args, **kwargs)
+
+        with nn.intercept_methods(evaluate_frozen):
+            return self.model.apply(variables, images, train=train, **options)
+
+    def _is_frozen(self, path):
+        layers = ["/".join(path[:length]) for length in range(1, len(path) + 1)]
+        return any(re.fullmatch(pattern, layer) for pattern in self.patterns for layer in layers)

@@ -1,0 +1,142 @@
+"""ResNet: He, Zhang, Ren and Sun 2016, "Deep Residual Learning for Image Recognition"."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from fcnn.models.initializers import he_normal
+from fcnn.models.layers import AdaptiveAvgPool, Conv, MaxPool, ReLU, batch_norm
+
+
+def projection(x, width, stride, conv, norm):
+    """Returns the input of a block projected to its output's shape (section 3.3, option B).
+
+    Its layers belong to the block in which it is called.
+    """
+    x = conv(width, (1, 1), strides=stride, padding=0, name="downsample_0")(x)
+    return norm("downsample_1")(x)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around which the input is added (figure 5, left).
+
+    Attributes:
+        width: channels of the convolutions and of the output.
+        stride: stride of the first convolution.
+        conv: makes a convolution of the network.
+        norm: makes a normalisation of the network.
+        last_scale_init: initializer of the last normalisation's scale.
+        shortcut: gives the input the output's shape where they differ.
+    """
+
+    expansion: ClassVar[int] = 1
+
+    width: int
+    stride: int
+    conv: Callable
+    norm: Callable
+    last_scale_init: nn.initializers.Initializer = nn.initializers.ones
+    shortcut: Callable = projection
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch out_h out_w out_channel"]:
+        """Returns the block's output, rectified."""
+        y = self.conv(self.width, (3, 3), strides=self.stride, padding=1, name="conv1")(x)
+        y = nn.relu(self.norm("bn1")(y))
+        y = self.conv(self.width, (3, 3), padding=1, name="conv2")(y)
+        y = self.norm("bn2", scale_init=self.last_scale_init)(y)
+        if x.shape != y.shape:
+            x = self.shortcut(x, self.width, self.stride, self.conv, self.norm)
+        return nn.relu(x + y)
+
+
+class Bottleneck(nn.Module):
+    """A 3x3 convolution between two 1x1 convolutions, around which the input is added (figure 5, right).
+
+    The stride is on the 3x3 convolution; the paper has it on the first 1x1, which throws three quarters of the input
+    away and costs half a point of accuracy ("ResNet v1.5").
+
+    Attributes: as those of `BasicBlock`; the output has four times `width` channels.
+    """
+
+    expansion: ClassVar[int] = 4
+
+    width: int
+    stride: int
+    conv: Callable
+    norm: Callable
+    last_scale_init: nn.initializers.Initializer = nn.initializers.ones
+    shortcut: Callable = projection
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch out_h out_w out_channel"]:
+        """Returns the block's output, rectified."""
+        width_out = self.expansion * self.width
+        y = self.conv(self.width, (1, 1), name="conv1")(x)
+        y = nn.relu(self.norm("bn1")(y))
+        y = self.conv(self.width, (3, 3), strides=self.stride, padding=1, name="conv2")(y)
+        y = nn.relu(self.norm("bn2")(y))
+        y = self.conv(width_out, (1, 1), name="conv3")(y)
+        y = self.norm("bn3", scale_init=self.last_scale_init)(y)
+        if x.shape != y.shape:
+            x = self.shortcut(x, width_out, self.stride, self.conv, self.norm)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """A residual network for ImageNet (table 1).
+
+    Attributes:
+        stage_sizes: number of blocks in each stage; (2, 2, 2, 2) is ResNet-18.
+        block: `BasicBlock` or `Bottleneck`.
+        num_classes: number of logits.
+        widths: width of the blocks of each stage.
+        zero_init_residual: whether the scale of each block's last normalisation starts at zero, so that the block
+            starts as the identity (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1).
+        kernel_init: initializer of all kernels.
+        dtype: type of the computation; parameters and logits stay float32.
+    """
+
+    stage_sizes: tuple[int, ...]
+    block: Callable[..., nn.Module]
+    num_classes: int = 1000
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    zero_init_residual: bool = False
+    kernel_init: nn.initializers.Initializer = he_normal
+    dtype: DTypeLike = jnp.float32
+
+    input_shape: ClassVar[tuple[int, int, int]] = (224, 224, 3)
+    heads: ClassVar[tuple[str, ...]] = ("fc",)
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width channel"], *, train: bool
+    ) -> Float[Array, "batch class"]:
+        """Returns the logits of images of any size; the shapes below are those of ResNet-18 on 224x224."""
+        conv = partial(Conv, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype)
+        norm = partial(batch_norm, train=train, dtype=self.dtype)
+        block = partial(
+            self.block,
+            conv=conv,
+            norm=norm,
+            last_scale_init=nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones,
+        )
+
+        x = conv(self.widths[0], (7, 7), strides=2, padding=3, name="conv1")(images)  # [batch, 112, 112, 64]
+        x = ReLU(name="relu")(norm("bn1")(x))
+        x = MaxPool((3, 3), strides=(2, 2), padding=((1, 1), (1, 1)), name="maxpool")(x)  # [batch, 56, 56, 64]
+        # [batch, 56, 56, 64], [batch, 28, 28, 128], [batch, 14, 14, 256], [batch, 7, 7, 512]
+        for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True)):
+            for i in range(size):
+                stride = 2 if stage > 0 and i == 0 else 1
+                x = block(width, stride, name=f"layer{stage + 1}_{i}")(x)
+        x = AdaptiveAvgPool(name="avgpool")(x)  # [batch, 1, 1, 512]
+        x = x.reshape(x.shape[0], -1)
+        return nn.Dense(self.num_classes, kernel_init=self.kernel_init, dtype=self.dtype, name="fc")(x).astype(
+            jnp.float32
+        )

@@ -1,0 +1,77 @@
+"""VGG: Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition"."""
+
+from functools import partial
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from fcnn.models.initializers import he_normal
+from fcnn.models.layers import AdaptiveAvgPool, Conv, MaxPool, ReLU, batch_norm, check_image_size
+
+
+class VGG(nn.Module):
+    """Stages of 3x3 convolutions with a max-pool after each, then three linear layers (table 1).
+
+    Layers bear torchvision's names: within `features` and `classifier` they are counted through, the ones without
+    parameters included.
+
+    Attributes:
+        stage_sizes: number of convolutions in each of the five stages; (2, 2, 3, 3, 3) is VGG-16, the paper's D.
+        num_classes: number of logits.
+        widths: channels of the stages.
+        hidden: width of the two hidden linear layers.
+        batch_norm: whether each convolution is followed by batch normalisation, which the paper has not.
+        dropout_rate: share of units dropped after each hidden linear layer in training.
+        kernel_init: initializer of all kernels.
+        dtype: type of the computation; parameters and logits stay float32.
+    """
+
+    stage_sizes: tuple[int, int, int, int, int]
+    num_classes: int = 1000
+    widths: tuple[int, int, int, int, int] = (64, 128, 256, 512, 512)
+    hidden: int = 4096
+    batch_norm: bool = False
+    dropout_rate: float = 0.5
+    kernel_init: nn.initializers.Initializer = he_normal
+    dtype: DTypeLike = jnp.float32
+
+    input_shape: ClassVar[tuple[int, int, int]] = (224, 224, 3)
+    heads: ClassVar[tuple[str, ...]] = ("classifier_6",)
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width channel"], *, train: bool
+    ) -> Float[Array, "batch class"]:
+        """Returns the logits of images of at least 32x32 pixels; the shapes below are those of 224x224.
+
+        Raises:
+            InputError: if the images are smaller.
+        """
+        check_image_size("VGG", images, 32)
+        conv = partial(Conv, kernel_size=(3, 3), padding=1, kernel_init=self.kernel_init, dtype=self.dtype)
+        dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
+        dropout = partial(nn.Dropout, self.dropout_rate, deterministic=not train)
+
+        x = images
+        layers = 0
+        for size, width in zip(self.stage_sizes, self.widths, strict=True):
+            for _ in range(size):
+                x = conv(width, name=f"features_{layers}")(x)
+                if self.batch_norm:
+                    layers += 1
+                    x = batch_norm(f"features_{layers}", train=train, dtype=self.dtype)(x)
+                x = ReLU(name=f"features_{layers + 1}")(x)
+                layers += 2
+            x = MaxPool((2, 2), name=f"features_{layers}")(x)  # 112, 56, 28, 14, then [batch, 7, 7, 512]
+            layers += 1
+        x = AdaptiveAvgPool((7, 7), name="avgpool")(x)
+
+        x = x.reshape(x.shape[0], -1)  # [batch, 25088]
+        x = ReLU(name="classifier_1")(dense(self.hidden, name="classifier_0")(x))
+        x = dropout(name="classifier_2")(x)
+        x = ReLU(name="classifier_4")(dense(self.hidden, name="classifier_3")(x))
+        x = dropout(name="classifier_5")(x)
+        return dense(self.num_classes, name="classifier_6")(x).astype(jnp.float32)
