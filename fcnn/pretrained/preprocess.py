@@ -1,0 +1,101 @@
+"""The evaluation transform of published weights: from an image to the network's input."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+from PIL import Image
+
+from fcnn.errors import InputError
+from fcnn.pretrained.facts import published_weights
+
+# Beyond this ratio of the sides, resizing the shorter one would blow up the longer one to no use.
+_MAX_ASPECT_RATIO = 100
+
+
+@dataclass(frozen=True)
+class EvaluationTransform:
+    """Resizes the shorter side, cuts out the centre and normalises, pixel for pixel as torchvision does with Pillow.
+
+    The orientation that cameras note in a photo's EXIF data is not applied, as it is not in torchvision: call
+    `PIL.ImageOps.exif_transpose` first where it matters.
+
+    Attributes:
+        resize: length of the shorter side, in pixels.
+        crop: side of the square at the centre, in pixels.
+        mean: subtracted from the pixels between 0 and 1, per channel.
+        std: the pixels are divided by it, per channel.
+    """
+
+    resize: int
+    crop: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, image: Image.Image | np.ndarray) -> Float32[np.ndarray, "crop crop 3"]:
+        """Returns the network's input.
+
+        Args:
+            image: an image of any mode (grey becomes RGB, transparency is dropped, 16 bits become 8), or a uint8 array
+                [height, width], [height, width, 1] or [height, width, 3].
+
+        Raises:
+            InputError: the array is no image, or the image is empty or extremely long.
+        """
+        pixels = np.asarray(self.cut(image), np.float32) / np.float32(255)
+        return (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+
+    def cut(self, image: Image.Image | np.ndarray) -> Image.Image:
+        """Returns the part of the image that the network sees, resized, in RGB.
+
+        Args:
+            image: as for the call.
+
+        Raises:
+            InputError: as for the call.
+        """
+        image = _to_rgb(image)
+        width, height = image.size
+        short, long = sorted((width, height))
+        if short == 0 or long > _MAX_ASPECT_RATIO * short:
+            raise InputError(
+                f"an image has {width}x{height} pixels, expected at least one and sides up to 1:{_MAX_ASPECT_RATIO}"
+            )
+        long_resized = int(self.resize * long / short)
+        size = tuple(self.resize if side == short else long_resized for side in (width, height))
+        image = image.resize(size, Image.Resampling.BILINEAR)
+        # torchvision rounds halves to even here.
+        left, top = (round((side - self.crop) / 2) for side in image.size)
+        return image.crop((left, top, left + self.crop, top + self.crop))
+
+
+def preprocess(name: str, version: str | None = None) -> EvaluationTransform:
+    """Returns the transform that belongs to a network's published weights.
+
+    Args:
+        name: name of the network.
+        version: "V1" or "V2"; the newest if None, as for `load_pretrained`.
+
+    Raises:
+        InputError: no weights are published for the network, or not in this version.
+    """
+    weights = published_weights(name, version)
+    return EvaluationTransform(weights.resize, weights.crop, weights.mean, weights.std)
+
+
+def _to_rgb(image: Image.Image | np.ndarray) -> Image.Image:
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+            raise InputError(
+                f"expected an image as a uint8 array [height, width] or [height, width, 1 or 3], "
+                f"found {image.dtype} {list(image.shape)}"
+            )
+        if image.size == 0:
+            raise InputError(f"expected an image of at least one pixel, found the shape {list(image.shape)}")
+        image = Image.fromarray(image.squeeze(2) if image.ndim == 3 and image.shape[2] == 1 else image)
+    if image.mode == "F":
+        raise InputError("an image has floating-point pixels of unknown range, expected 8 or 16 bits")
+    if image.mode.startswith("I"):
+        # Pillow cuts 16-bit grey values off at 255 where they should be scaled.
+        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
+    return image.convert("RGB")
