@@ -1,23 +1,28 @@
 """Functional convolutional networks in JAX and Flax."""
 
-from fcnn import augment, data, models, ops, parallel, report, training
+from fcnn import augment, data, models, ops, parallel, pretrained, report, training
 from fcnn.command_line import run_experiment
-from fcnn.data import Dataset, Loader, Split, balanced_subset, channel_statistics, load_dataset
+from fcnn.data import Dataset, FolderLoader, Loader, Split, balanced_subset, channel_statistics, load_dataset
 from fcnn.errors import InputError
-from fcnn.models import capture, create_model, layer_table, list_models, summary
+from fcnn.examine import examine_run
+from fcnn.models import FrozenNorms, capture, create_model, head_inputs, layer_table, list_models, replace_head, summary
 from fcnn.parallel import make_mesh
+from fcnn.pretrained import convert_torchvision, export_torchvision, load_pretrained, preprocess
 from fcnn.report import report_run
 from fcnn.training import (
     TrainState,
+    by_path,
     create_state,
     evaluate,
     fit,
+    freeze,
     load_checkpoint,
     make_eval_step,
     make_optimizer,
     make_predict_step,
     make_prepare,
     make_train_step,
+    match_parameters,
     open_run,
     predict,
     scan_steps,
@@ -26,34 +31,47 @@ from fcnn.training import (
 
 __all__ = [
     "Dataset",
+    "FolderLoader",
+    "FrozenNorms",
     "InputError",
     "Loader",
     "Split",
     "TrainState",
     "augment",
     "balanced_subset",
+    "by_path",
     "capture",
     "channel_statistics",
+    "convert_torchvision",
     "create_model",
     "create_state",
     "data",
     "evaluate",
+    "examine_run",
+    "export_torchvision",
     "fit",
+    "freeze",
+    "head_inputs",
     "layer_table",
     "list_models",
     "load_checkpoint",
     "load_dataset",
+    "load_pretrained",
     "make_eval_step",
     "make_mesh",
     "make_optimizer",
     "make_predict_step",
     "make_prepare",
     "make_train_step",
+    "match_parameters",
     "models",
     "open_run",
     "ops",
     "parallel",
     "predict",
+    "preprocess",
+    "pretrained",
+    "replace_head",
     "report",
     "report_run",
     "run_experiment",

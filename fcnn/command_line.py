@@ -15,7 +15,7 @@ from rich.console import Console
 
 from fcnn import parallel
 from fcnn.errors import InputError, unknown_name
-from fcnn.training import InterruptedRun, NonFiniteLossError, open_run
+from fcnn.training import NonFiniteLossError, open_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +58,8 @@ def run_experiment(
         config, options = parse(recipes, sys.argv[1:] if arguments is None else arguments)
         parallel.initialize_processes(options.coordinator, options.processes, options.process)
         _run_seeds(name, config, options, train, console if parallel.is_main_process() else Console(quiet=True))
-    except InterruptedRun as stop:
-        print(stop, file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped before training began", file=sys.stderr)
         sys.exit(130)
     except (InputError, NonFiniteLossError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -96,8 +96,9 @@ def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Ru
     except SystemExit as stop:
         if not stop.code:
             raise
-        lines = [line.strip("│ ") for line in complaint.getvalue().splitlines() if line.startswith("│")]
-        raise InputError(f"{lines[0] if lines else complaint.getvalue()} (--help lists the options)") from stop
+        # Below a title, in a frame.
+        lines = [line.strip("╭╮╰╯│─|+- ") for line in complaint.getvalue().splitlines()]
+        raise InputError(f"{[line for line in lines if line][1]} (--help lists the options)") from stop
     return parsed.config, parsed.run
 
 

@@ -50,7 +50,7 @@ def test_only_models_import_flax_linen():
 
 def test_every_room_is_known():
     rooms = {room_of(path) for path in PACKAGE.rglob("*.py")}
-    assert rooms == ARROWS.keys() | {"__init__", "__main__", "command_line"}
+    assert rooms == ARROWS.keys() | {"__init__", "__main__", "command_line", "examine"}
 
 
 def test_public_names_exist():

@@ -1,6 +1,9 @@
 """Where images come from, and in which order: NumPy arrays on the host, no model and no training."""
 
 from fcnn.data.dataset import Dataset, Split
+from fcnn.data.folder import ImageFolder, load_image_folder
+from fcnn.data.folder_loader import FolderLoader
+from fcnn.data.image_files import ImageFiles, evaluation_crop
 from fcnn.data.load import load_dataset
 from fcnn.data.loader import Loader
 from fcnn.data.order import Batch, epoch_order, prefetch
@@ -10,11 +13,16 @@ from fcnn.data.subset import balanced_subset
 __all__ = [
     "Batch",
     "Dataset",
+    "FolderLoader",
+    "ImageFiles",
+    "ImageFolder",
     "Loader",
     "Split",
     "balanced_subset",
     "channel_statistics",
     "epoch_order",
+    "evaluation_crop",
     "load_dataset",
+    "load_image_folder",
     "prefetch",
 ]

@@ -1,9 +1,12 @@
 """Data sets by name."""
 
+import inspect
 from pathlib import Path
+from typing import Any
 
 from fcnn.data import cifar, emnist, idx_folder
 from fcnn.data.dataset import Dataset
+from fcnn.data.folder import ImageFolder, load_image_folder
 from fcnn.data.tensorflow_datasets import load_tensorflow_dataset
 from fcnn.errors import InputError, unknown_name
 
@@ -15,7 +18,7 @@ _FILES = {
 }
 
 
-def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
+def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) -> Dataset | ImageFolder:
     """Returns a data set of images, read into memory.
 
     - `mnist`: without `data_dir` the published files, which come with the package; their SHA-256 is checked. With it,
@@ -30,23 +33,39 @@ def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
       `cifar-100-binary`; of CIFAR-100 the fine classes.
     - `tfds:NAME`: an image classification set of TensorFlow Datasets, prepared in `data_dir` (by default
       `~/tensorflow_datasets`). If it is not yet prepared and TensorFlow is installed, it is prepared first.
+    - `folder:PATH`: photos, JPEG and PNG, in class folders in `train` and `val`, or in PATH itself and then split by a
+      seed; see `load_image_folder`. The photos to train on stay in their files, and `FolderLoader` cuts them anew in
+      every epoch; those to evaluate on are arrays.
 
     Args:
         name: one of the names above.
-        data_dir: the folder of the files; needed by all but `mnist` and `tfds:NAME`.
+        data_dir: the folder of the files; needed by all but `mnist`, `tfds:NAME` and `folder:PATH`.
+        **options: of `load_image_folder`, for `folder:PATH` only.
 
     Returns:
         uint8 images [n, height, width, channel] and int32 labels [n] of the training and the test split, and the
         classes.
 
     Raises:
-        InputError: no such name, or a file that is missing, truncated, corrupt or mislabelled.
+        InputError: no such name or option, or a file that is missing, truncated, corrupt or mislabelled.
     """
+    if name.startswith("folder:"):
+        if data_dir is not None:
+            raise InputError(f"{name!r} names the folder itself: leave out data_dir {str(data_dir)!r}")
+        known = [option for option in inspect.signature(load_image_folder).parameters if option != "folder"]
+        for option in options:
+            if option not in known:
+                raise unknown_name("option of folder:PATH", option, known)
+        return load_image_folder(Path(name.removeprefix("folder:")).expanduser(), **options)
+    if options:
+        raise InputError(
+            f"the data set {name!r} takes no options, only folder:PATH does: leave out {', '.join(options)}"
+        )
     folder = None if data_dir is None else Path(data_dir).expanduser()
     if name.startswith("tfds:"):
         return load_tensorflow_dataset(name.removeprefix("tfds:"), folder)
     if name not in _FILES:
-        raise unknown_name("data set", name, [*_FILES, "tfds:NAME"])
+        raise unknown_name("data set", name, [*_FILES, "folder:PATH", "tfds:NAME"])
     if folder is None:
         if name == "mnist":
             return idx_folder.load_embedded_mnist()

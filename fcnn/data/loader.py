@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from fcnn.data.order import Batch, epoch_order, prefetch
 from fcnn.data.dataset import Split
-from fcnn.errors import InputError
+from fcnn.data.order import Batch, batch_indices, count_batches, prefetch
 
 
 class Loader(NamedTuple):
@@ -33,15 +32,11 @@ class Loader(NamedTuple):
         Raises:
             InputError: if the batch size is below 1 or larger than the set.
         """
-        size = len(self.split.labels)
-        if not 1 <= self.batch_size <= size:
-            raise InputError(f"the batch size must be from 1 to {size}, the number of examples, got {self.batch_size}")
-        return size // self.batch_size
+        return count_batches(len(self.split.labels), self.batch_size)
 
     def indices(self, epoch: int) -> Int32[np.ndarray, "step batch"]:
         """Returns which examples make each batch of an epoch."""
-        order = epoch_order(self.seed, epoch, len(self.split.labels))
-        return order[: self.steps_per_epoch * self.batch_size].reshape(self.steps_per_epoch, self.batch_size)
+        return batch_indices(self.seed, epoch, len(self.split.labels), self.batch_size)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yields the batches of an epoch from number `start` on, the next ones gathered in the background."""

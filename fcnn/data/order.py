@@ -35,6 +35,33 @@ def epoch_order(seed: int, epoch: int, size: int) -> Int32[np.ndarray, "size"]:
     return np.argsort(generator.random_raw(size), kind="stable").astype(np.int32)
 
 
+def batch_indices(seed: int, epoch: int, size: int, batch_size: int) -> Int32[np.ndarray, "step {batch_size}"]:
+    """Returns which examples make each batch of an epoch; those that fill no batch at its end are left out.
+
+    Args:
+        seed: seed of the run, 0 or more.
+        epoch: number of the epoch, from 0.
+        size: number of examples.
+        batch_size: examples in a batch.
+
+    Raises:
+        InputError: as `count_batches` and `epoch_order`.
+    """
+    steps = count_batches(size, batch_size)
+    return epoch_order(seed, epoch, size)[: steps * batch_size].reshape(steps, batch_size)
+
+
+def count_batches(size: int, batch_size: int) -> int:
+    """Returns the number of full batches in a number of examples.
+
+    Raises:
+        InputError: if the batch size is below 1 or larger than the number of examples.
+    """
+    if not 1 <= batch_size <= size:
+        raise InputError(f"the batch size must be from 1 to {size}, the number of examples, got {batch_size}")
+    return size // batch_size
+
+
 def prefetch(batches: Iterable[Batch], size: int = 2) -> Iterator[Batch]:
     """Yields the batches while a background thread makes the next ones ready.
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fcnn.data.order import epoch_order
 from fcnn.data.dataset import Split
+from fcnn.data.order import epoch_order
 from fcnn.errors import InputError
 
 

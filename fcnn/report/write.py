@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
+from matplotlib.figure import Figure
 
 from fcnn.errors import InputError
 from fcnn.report.feature_maps import FeatureMap
@@ -18,6 +19,7 @@ from fcnn.report.sections import (
     kernels_section,
     mistakes_section,
 )
+from fcnn.report.style import encode_png
 
 _PICTURES = ("curves", "confusion", "mistakes", "kernels", "feature_maps")
 
@@ -79,6 +81,26 @@ def write_report(
     except OSError as error:
         raise InputError(f"the report cannot be written to {folder}: {error.strerror}") from error
     return folder / "report.html"
+
+
+def save_picture(path: Path, figure: Figure) -> Path:
+    """Writes a figure as a PNG file, which appears whole or not at all.
+
+    Args:
+        path: of the file.
+        figure: what to write.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    try:
+        _replace(path, encode_png(figure))
+    except OSError as error:
+        raise InputError(f"the picture {path} cannot be written: {error.strerror}") from error
+    return path
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from fcnn.training.checkpoints import load_checkpoint
 from fcnn.training.evaluate import evaluate, predict
 from fcnn.training.fit import InterruptedRun, NonFiniteLossError, fit
+from fcnn.training.freezing import by_path, freeze, label_parameters, match_parameters
 from fcnn.training.losses import cross_entropy, kernel_penalty, smooth_labels
 from fcnn.training.optimizers import make_optimizer, warmup_cosine
 from fcnn.training.prepare import make_prepare
@@ -14,17 +15,21 @@ __all__ = [
     "InterruptedRun",
     "NonFiniteLossError",
     "TrainState",
+    "by_path",
     "create_state",
     "cross_entropy",
     "evaluate",
     "fit",
+    "freeze",
     "kernel_penalty",
+    "label_parameters",
     "load_checkpoint",
     "make_eval_step",
     "make_optimizer",
     "make_predict_step",
     "make_prepare",
     "make_train_step",
+    "match_parameters",
     "open_run",
     "predict",
     "read_record",

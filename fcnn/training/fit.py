@@ -50,15 +50,16 @@ def fit(
 ) -> tuple[TrainState, Rows]:
     """Trains for a number of epochs, from wherever the run stands.
 
-    With a run folder, it writes `metrics.jsonl` and TensorBoard events, and saves a checkpoint after each epoch and when
-    it is interrupted; the last and the best by test top-1 are kept. If the folder holds a checkpoint, training goes on
-    from there, and ends with the same parameters, bit for bit on one device, as if it had never stopped.
+    With a run folder, it writes `metrics.jsonl` and TensorBoard events, and saves a checkpoint after each epoch and
+    when it is interrupted; the last and the best by test top-1 are kept. If the folder holds a checkpoint, training
+    goes on from there, and ends with the same parameters, bit for bit on one device, as if it had never stopped.
 
     Args:
         state: the state to begin with; it is donated.
         step: what `make_train_step` returned.
-        loader: batches by epoch, such as `fcnn.Loader`: `split`, `batch_size`, `steps_per_epoch`, `indices(epoch)` and
-            `batches(epoch, start)`.
+        loader: batches by epoch: `batch_size`, `steps_per_epoch` and `batches(epoch, start)`, such as
+            `fcnn.FolderLoader`; one with `split` and `indices(epoch)` too, such as `fcnn.Loader`, may be put on the
+            device.
         epochs: number of epochs of the whole run.
         evaluate: called after each epoch; what it returns is logged as "test_...".
         run_folder: what `open_run` returned; None writes nothing.
@@ -152,9 +153,9 @@ def fit(
 
 
 def _plan(step, loader, steps_per_call, resident_bytes, mesh):
-    """Returns how to do some steps, `(state, what) -> (state, metrics)`, and what to do from a position of an epoch on."""
-    split = loader.split
-    if split.images.nbytes > resident_bytes:
+    """Returns how to do some steps, `(state, what) -> (state, metrics)`, and what from a position of an epoch on."""
+    split = getattr(loader, "split", None)
+    if split is None or split.images.nbytes > resident_bytes:
 
         def batches(epoch, start):
             for batch in loader.batches(epoch, start):
@@ -185,8 +186,8 @@ def _add(sums, metrics, bar, task):
     finite = np.isfinite(metrics["loss"])
     if not finite.all():
         raise NonFiniteLossError(
-            f"the loss is {metrics['loss'][~finite][0]} at step {done + int(np.argmin(finite))}: lower the learning rate,"
-            " clip the gradient, or check the data; the last good checkpoint is kept"
+            f"the loss is {metrics['loss'][~finite][0]} at step {done + int(np.argmin(finite))}: lower the learning"
+            " rate, clip the gradient, or check the data; the last good checkpoint is kept"
         )
     for name, values in metrics.items():
         sums[name] = sums.get(name, 0.0) + float(values.sum())

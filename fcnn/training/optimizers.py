@@ -64,9 +64,11 @@ def warmup_cosine(peak: float, steps: int, warmup: int = 0) -> optax.Schedule:
         warmup: number of steps of the rise.
 
     Raises:
-        InputError: if the peak is negative or the warm-up takes all steps.
+        InputError: if the peak is negative, there is no step, or the warm-up takes all steps.
     """
     _require_not_negative("learning rate", peak)
+    if steps < 1:
+        raise InputError(f"a schedule needs at least 1 step, got {steps}: train for at least 1 epoch")
     if not 0 <= warmup < steps:
         raise InputError(f"a warm-up of {warmup} steps does not fit {steps} steps: it must end before they do")
     start = peak / warmup if warmup else peak  # the first step already moves

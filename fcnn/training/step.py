@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
 from fcnn import parallel
 from fcnn.errors import InputError
@@ -175,7 +175,11 @@ def scan_steps(
                 batch = jax.lax.with_sharding_constraint(batch, parallel.batch_sharding(mesh))
             return step(state, batch)
 
-        return jax.lax.scan(one, state, indices)
+        if len(indices) > 1:
+            return jax.lax.scan(one, state, indices)
+        # XLA on CPU takes its slow convolution in a loop, even in one of a single turn.
+        state, metrics = one(state, indices[0])
+        return state, jax.tree.map(lambda value: value[None], metrics)
 
     return jax.jit(steps, donate_argnums=0, out_shardings=None if mesh is None else parallel.replicated(mesh))
 

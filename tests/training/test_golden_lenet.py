@@ -31,7 +31,7 @@ def golden_params():
 
 
 def golden_batch(split, start, stop):
-    """Returns digits as the golden run took them: normalised in float64, whose last bit decides between near-equal pixels."""
+    """Returns digits as the golden run took them: in float64, whose last bit decides between near-equal pixels."""
     images = np.pad(split.images[start:stop] / 255, ((0, 0), (2, 2), (2, 2), (0, 0)))
     return {"image": ((images - 0.1307) / 0.3081).astype(np.float32), "label": split.labels[start:stop]}
 

@@ -227,8 +227,8 @@ def test_every_parameter_receives_a_gradient(options, batch):
     moved = jax.tree.map(lambda old, new: float(np.abs(old - new).max()), before, after.params)
     # A bias before batch normalisation is taken off again by it.
     idle = {("c1", "bias"), ("c3", "bias"), ("c5", "bias")} if options.get("batch_norm") else set()
-    for (layer, leaf), change in (((k, leaf), c) for k, layer in moved.items() for leaf, c in layer.items()):
-        assert change > 1e-8 or (layer, leaf) in idle, f"{layer}/{leaf} did not move"
+    for path, change in jax.tree.leaves_with_path(moved):
+        assert change > 1e-8 or tuple(key.key for key in path) in idle, f"{path} did not move"
 
 
 def test_no_second_trace_on_a_second_batch(batch, sgd):
@@ -283,6 +283,17 @@ def test_scan_equals_the_loop(network, digits, sgd):
     assert scanned.step == 5
     np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-5)
     assert_trees_close(scanned.ema, looped.ema, rtol=1e-4, atol=1e-6)
+
+
+def test_a_single_step_is_compiled_without_a_loop(digits):
+    # There XLA on CPU computes convolutions many times slower.
+    model, tx = fcnn.create_model("lenet", pooling="average"), optax.sgd(0.1)
+    state = fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=(1, 32, 32, 1))
+    steps = fcnn.scan_steps(fcnn.make_train_step(model, tx))
+    examples = {"image": digits.images, "label": digits.labels}
+    lowered = {count: steps.lower(state, examples, np.zeros((count, 8), np.int32)).as_text() for count in (1, 2)}
+    assert lowered[2].count("stablehlo.while") == 1
+    assert lowered[1].count("stablehlo.while") == 0
 
 
 def test_auxiliary_logits_enter_the_loss_with_their_weights(batch, sgd):

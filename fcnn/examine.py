@@ -1,0 +1,83 @@
+"""The report of a trained network: what it gives for a set, through its own steps, drawn into the run's folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float, PyTree
+
+from fcnn.data import Split
+from fcnn.models import capture, layer_table
+from fcnn.parallel import is_main_process
+from fcnn.report import report_run
+from fcnn.training import TrainState, make_predict_step, predict
+from fcnn.training.prepare import Prepare, to_unit_range
+
+
+def examine_run(
+    run_folder: Path,
+    model: Any,
+    state: TrainState,
+    examples: Split,
+    *,
+    title: str,
+    class_names: Sequence[str],
+    prepare: Prepare,
+    batch_size: int = 250,
+    mesh: Mesh | None = None,
+) -> Path:
+    """Writes `report.html` of a run: curves, confusion, mistakes, first kernels, the way of one example.
+
+    Args:
+        run_folder: folder of the run.
+        model: the network.
+        state: its state after training.
+        examples: what it is examined on, such as `dataset.test`; the first one is followed through the layers.
+        title: of the page.
+        class_names: names of the classes.
+        prepare: as in the steps.
+        batch_size: examples a call.
+        mesh: the mesh that holds the state.
+
+    Returns:
+        The path of the page.
+    """
+    logits = predict(
+        state, make_predict_step(model, prepare=prepare, mesh=mesh), examples, batch_size=batch_size, mesh=mesh
+    )
+    page = run_folder / "report.html"
+    if not is_main_process():
+        return page
+    variables = jax.device_get(state.evaluation_variables)
+    image = prepare(to_unit_range(jnp.asarray(examples.images[:1])))
+    features = jax.jit(lambda variables, image: capture(model, variables, image))(variables, image)
+    layers = layer_table(model, image.shape)
+    # A compiled function returns its dictionary sorted by name, the layers are drawn as they follow each other.
+    order = dict.fromkeys(layer.name.split("/")[0] for layer in layers if layer.kind != "Dropout")
+    weights = sum(layer.parameters for layer in layers)
+    operations = sum(layer.multiply_adds for layer in layers)
+    return report_run(
+        run_folder,
+        title=title,
+        facts={"Network": f"{type(model).__name__}, {weights:,} parameters, {operations:,} multiply-adds an image"},
+        class_names=class_names,
+        images=examples.images,
+        labels=examples.labels,
+        logits=logits,
+        kernels=_first_kernels(layers, variables["params"], image.shape[1:]),
+        feature_maps={name: np.asarray(features[name], np.float32)[0] for name in order if name in features},
+    )
+
+
+def _first_kernels(
+    layers: Sequence, params: PyTree, image_shape: Sequence[int]
+) -> Float[np.ndarray, "kernel_height kernel_width in_channel out_channel"]:
+    """Returns the first layer's kernels; those of a fully connected one in the shape of the image."""
+    for name in next(layer.name for layer in layers if layer.kind in ("Conv", "Dense")).split("/"):
+        params = params[name]
+    kernel = params["kernel"]
+    return kernel if kernel.ndim == 4 else kernel.reshape(*image_shape, -1)

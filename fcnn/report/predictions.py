@@ -1,0 +1,65 @@
+"""Some test images with what the network takes them for, right or wrong."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from matplotlib.figure import Figure
+
+from fcnn.report.style import INK, MUTED, SMALL, VERMILION, WIDTH, crop, image_colours, new_canvas, shorten
+from fcnn.report.tiles import draw_tiles
+
+_COLUMNS = 6
+_GAP = 0.2  # inches
+_LINE = 0.135  # inches, of a caption
+_LONGEST_NAME = 15  # characters
+
+
+def draw_predictions(
+    images: UInt8[np.ndarray, "n height width channel"],
+    labels: Int[np.ndarray, " n"],
+    logits: Float[np.ndarray, "n class"],
+    class_names: Sequence[str],
+) -> Figure:
+    """Draws images in a grid, each captioned with the prediction, its probability and, if it is wrong, the true class.
+
+    Args:
+        images: the images.
+        labels: their classes.
+        logits: what the network gives for them.
+        class_names: names of the classes.
+    """
+    predictions = logits.argmax(axis=-1)
+    probabilities = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1)
+    figure, axes = new_canvas()
+    tiles = draw_tiles(
+        axes,
+        image_colours(images),
+        left=_GAP / 2,
+        top=_GAP / 2,
+        width=WIDTH / _COLUMNS - _GAP,
+        columns=_COLUMNS,
+        gap=_GAP,
+        caption=3 * _LINE,
+    )
+    for index, (left, top) in enumerate(tiles.corners):
+        prediction, label = (shorten(class_names[i], _LONGEST_NAME) for i in (predictions[index], labels[index]))
+        right = predictions[index] == labels[index]
+        lines = [
+            (prediction, INK if right else VERMILION),
+            ("" if right else f"not {label}", INK),
+            (f"{100 * probabilities[index]:.1f} %", MUTED),
+        ]
+        for number, (line, colour) in enumerate(line for line in lines if line[0]):
+            axes.text(
+                left + tiles.width / 2,
+                top + tiles.height + 0.03 + _LINE * number,
+                line,
+                ha="center",
+                va="top",
+                fontsize=SMALL + 0.5,
+                color=colour,
+                parse_math=False,
+            )
+    crop(figure, axes, tiles.bottom + _GAP / 2)
+    return figure
