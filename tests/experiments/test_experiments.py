@@ -1,0 +1,184 @@
+"""The experiments as their users run them: from the command line to the report, killed and resumed, and mistyped."""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import fcnn
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def load(name):
+    """Returns an experiment as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their annotations up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_idx(path, array):
+    path.write_bytes(bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes())
+
+
+@pytest.fixture(scope="session")
+def few_digits(mnist, tmp_path_factory):
+    """A folder in the form of MNIST with 1,280 and 200 digits."""
+    folder = tmp_path_factory.mktemp("few_digits")
+    for stem, split, size in (("train", mnist.train, 1280), ("t10k", mnist.test, 200)):
+        write_idx(folder / f"{stem}-images-idx3-ubyte", split.images[:size, ..., 0])
+        write_idx(folder / f"{stem}-labels-idx1-ubyte", split.labels[:size].astype(np.uint8))
+    return folder
+
+
+def command(folder, few_digits, *options):
+    script = [sys.executable, str(EXPERIMENTS / "lenet_mnist.py"), "--run-folder", str(folder)]
+    return [*script, "--data-dir", str(few_digits), "--batch-size", "64", "--dropout-rate", "0.1", *options]
+
+
+def run(arguments, timeout=300):
+    environment = os.environ | {"XLA_FLAGS": ""}
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=timeout, env=environment)
+
+
+def restore(folder):
+    model, tx = fcnn.create_model("lenet", dropout_rate=0.1), fcnn.make_optimizer("adamw", lambda step: 0.0)
+    state = fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=(1, 32, 32, 1), ema=True)
+    return jax.device_get(fcnn.load_checkpoint(folder, state, "last"))
+
+
+def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_not(few_digits, tmp_path):
+    options = ("--epochs", "4", "--ema-decay", "0.9")
+    whole = run(command(tmp_path / "whole", few_digits, *options))
+    assert whole.returncode == 0, whole.stderr
+    assert re.search(r"test accuracy \d\d\.\d\d%, report in ", whole.stdout)
+    files = {path.name for path in (tmp_path / "whole").iterdir()}
+    pictures = {f"{name}.png" for name in ("curves", "confusion", "kernels", "feature_maps", "mistakes")}
+    assert files >= pictures | {"config.json", "metrics.jsonl", "checkpoints", "report.html"}
+    assert json.loads((tmp_path / "whole" / "config.json").read_text())["config"]["epochs"] == 4
+
+    # Killed once an epoch is written down, wherever it stands then, and once more soon after it went on.
+    folder, epochs_seen = tmp_path / "killed", [1, 2]
+    for seen in epochs_seen:
+        process = subprocess.Popen(
+            command(folder, few_digits, *options, "--resume"),
+            env=os.environ | {"XLA_FLAGS": ""}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        metrics, deadline = folder / "metrics.jsonl", time.monotonic() + 200
+        while process.poll() is None and time.monotonic() < deadline:
+            if metrics.exists() and len(metrics.read_text().splitlines()) >= seen:
+                break
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    resumed = run(command(folder, few_digits, *options, "--resume"))
+    assert resumed.returncode == 0, resumed.stderr
+    one, other = restore(tmp_path / "whole"), restore(folder)
+    assert one.step == other.step == 80
+    for tree in ("params", "ema", "opt_state"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(one, tree), getattr(other, tree))
+    rows = [
+        [json.loads(line)["test_loss"] for line in (each / "metrics.jsonl").read_text().splitlines()]
+        for each in (tmp_path / "whole", folder)
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_several_seeds_give_mean_and_deviation(few_digits, tmp_path, capsys):
+    mlp = load("mlp_mnist")
+    arguments = ["--epochs", "2", "--seeds", "2", "--run-folder", str(tmp_path / "mlp"), "--data-dir", str(few_digits)]
+    fcnn.run_experiment("mlp_mnist", mlp.RECIPES, mlp.train, arguments)
+    printed = capsys.readouterr().out
+    accuracies = [float(found) for found in re.findall(r"test accuracy (\d+\.\d+)%,", printed)]
+    mean, deviation = map(float, re.search(r"over 2 seeds: (\S+)% ± (\S+)%", printed).groups())
+    assert mean == pytest.approx(np.mean(accuracies), abs=0.01)
+    assert deviation == pytest.approx(np.std(accuracies, ddof=1), abs=0.02)
+    for seed in (0, 1):
+        assert json.loads((tmp_path / "mlp" / f"seed_{seed}" / "config.json").read_text())["config"]["seed"] == seed
+        assert (tmp_path / "mlp" / f"seed_{seed}" / "report.html").exists()
+
+
+def test_fifty_examples_are_learnt_by_heart(tmp_path, capsys):
+    overfit = load("overfit")
+    fcnn.run_experiment("overfit", overfit.RECIPES, overfit.train, ["--run-folder", str(tmp_path / "overfit")])
+    assert "100% of 50 examples learnt by heart" in capsys.readouterr().out
+
+
+def test_what_to_check_is_said_where_they_are_not(tmp_path, capsys):
+    overfit = load("overfit")
+    arguments = ["--run-folder", str(tmp_path / "overfit"), "--learning-rate", "0", "--network", "mlp", "--epochs", "1"]
+    with pytest.raises(SystemExit) as stop:
+        fcnn.run_experiment("overfit", overfit.RECIPES, overfit.train, arguments)
+    assert stop.value.code == 1
+    assert "the learning rate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("network", "images", "size"),
+    [
+        ("lenet", (28, 28, 1), 28),
+        ("mlp", (28, 28, 1), 28),
+        ("vgg_tiny", (28, 28, 1), 32),
+        ("alexnet_tiny", (32, 32, 3), 64),
+    ],
+)
+def test_overfitting_takes_the_smallest_size_that_the_network_takes(network, images, size):
+    assert load("overfit").smallest_size(fcnn.create_model(network), images) == size
+
+
+BAD = {
+    "an unknown option": (["--epoch", "3"], "unknown option '--epoch': did you mean --epochs"),
+    "an unknown recipe": (["--recipe", "accurrate"], "unknown recipe 'accurrate': did you mean accurate"),
+    "a word for a number": (["--epochs", "many"], "--epochs"),
+    "an unknown data set": (["--data", "mnits"], "unknown data set 'mnits': did you mean mnist"),
+    "a missing folder": (["--data-dir", "/nowhere"], "/nowhere"),
+    "a batch larger than the set": (["--batch-size", "60001"], "batch size must be from 1 to 60000"),
+    "a negative learning rate": (["--learning-rate", "-1"], "learning rate must not be negative"),
+    "a negative rotation": (["--rotation", "-1"], "rotation must not be negative"),
+    "a dropout rate of 1": (["--dropout-rate", "1"], "dropout_rate must be at least 0 and less than 1"),
+    "an unknown activation": (["--activation", "rleu"], "unknown activation 'rleu': did you mean relu"),
+    "no epochs": (["--epochs", "0"], "at least 1 epoch"),
+    "no seeds": (["--seeds", "0"], "--seeds must be at least 1"),
+    "a negative seed": (["--seed", "-1"], "seed"),
+    "both resume and overwrite": (["--resume", "--overwrite"], "exclude each other"),
+    "a folder that cannot be written": (["--run-folder", "/dev/null/run"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line(case, tmp_path, capsys):
+    lenet = load("lenet_mnist")
+    options, expected = BAD[case]
+    arguments = ["--run-folder", str(tmp_path / "run"), *options]
+    with pytest.raises(SystemExit) as stop:
+        fcnn.run_experiment("lenet_mnist", lenet.RECIPES, lenet.train, arguments)
+    assert stop.value.code == 2
+    complaint = capsys.readouterr().err
+    assert expected in complaint
+    assert complaint.startswith("error: ")
+    assert complaint.count("\n") == 1
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_another_config_is_not_resumed(tmp_path, capsys):
+    lenet = load("lenet_mnist")
+    fcnn.open_run(tmp_path / "run", lenet.Config())
+    with pytest.raises(SystemExit):
+        fcnn.run_experiment(
+            "lenet_mnist",
+            lenet.RECIPES,
+            lenet.train,
+            ["--run-folder", str(tmp_path / "run"), "--resume", "--seed", "7"],
+        )
+    assert "seed was 0, now 7" in capsys.readouterr().err
