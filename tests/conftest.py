@@ -1,9 +1,13 @@
-"""Before anything is imported: eight CPU devices, and every annotation of the package checked at run time."""
+"""Before anything is imported: eight CPU devices, and every annotation of the package checked at run time.
+
+XLA optimises little: a test runs a program a few times, and would wait for its compilation. What is run in a process of
+its own is compiled as a user's program is.
+"""
 
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 
 import jaxtyping
 

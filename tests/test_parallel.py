@@ -12,13 +12,13 @@ import pytest
 
 import fcnn
 
-BATCHES, BATCH_SIZE = 6, 32
+BATCHES, BATCH_SIZE = 4, 32
 
 
 def train(mesh, split, steps_per_call=1):
     """Returns losses, running means and parameters after a few steps with all that depends on the batch as a whole."""
     model = fcnn.create_model("lenet", batch_norm=True, dropout_rate=0.2)
-    tx = fcnn.make_optimizer("sgd", 0.05, clip_norm=1.0)
+    tx = fcnn.make_optimizer("sgd", 0.01, clip_norm=1.0)
     step = fcnn.make_train_step(model, tx, augment=fcnn.augment.random_affine(rotation=10.0), ema_decay=0.9, mesh=mesh)
     state = fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=(1, 32, 32, 1), ema=True)
     loader = fcnn.Loader(fcnn.Split(*(array[: BATCHES * BATCH_SIZE] for array in split)), BATCH_SIZE)

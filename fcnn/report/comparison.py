@@ -34,7 +34,7 @@ def draw_comparison(results: Mapping[str, Sequence[float]], quantity: str) -> Fi
     """
     height = _ROW * len(results) + 0.75
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
-    axes = figure.add_axes((_LEFT, 0.5 / height, 0.72, (height - 0.6) / height))
+    axes = figure.add_axes((_LEFT, 0.5 / height, 0.66, (height - 0.6) / height))
     for row, values in enumerate(results.values()):
         percent = [100 * value for value in values]
         mean, deviation = statistics.mean(percent), statistics.stdev(percent)
@@ -50,6 +50,7 @@ def draw_comparison(results: Mapping[str, Sequence[float]], quantity: str) -> Fi
             color=INK,
             annotation_clip=False,
         )
+    axes.use_sticky_edges = False
     axes.set_yticks(range(len(results)), list(results), fontsize=NORMAL, color=INK)
     axes.set_ylim(len(results) - 0.5, -0.5)
     axes.set_xlabel(f"{quantity}, %", fontsize=SMALL, color=MUTED)

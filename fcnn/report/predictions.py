@@ -21,7 +21,7 @@ def draw_predictions(
     logits: Float[np.ndarray, "n class"],
     class_names: Sequence[str],
 ) -> Figure:
-    """Draws images in a grid, each captioned with the prediction, its probability and, if it is wrong, the true class.
+    """Draws images in a grid, each captioned with the prediction, its probability, and the true class if it is wrong.
 
     Args:
         images: the images.
@@ -45,12 +45,9 @@ def draw_predictions(
     for index, (left, top) in enumerate(tiles.corners):
         prediction, label = (shorten(class_names[i], _LONGEST_NAME) for i in (predictions[index], labels[index]))
         right = predictions[index] == labels[index]
-        lines = [
-            (prediction, INK if right else VERMILION),
-            ("" if right else f"not {label}", INK),
-            (f"{100 * probabilities[index]:.1f} %", MUTED),
-        ]
-        for number, (line, colour) in enumerate(line for line in lines if line[0]):
+        lines = [(prediction, INK)] if right else [(f"{label} →", INK), (prediction, VERMILION)]
+        lines.append((f"{100 * probabilities[index]:.1f} %", MUTED))
+        for number, (line, colour) in enumerate(lines):
             axes.text(
                 left + tiles.width / 2,
                 top + tiles.height + 0.03 + _LINE * number,

@@ -102,7 +102,7 @@ def fit(
         bar = stack.enter_context(progress_bar(console or Console(quiet=True)))
         task = bar.add_task(
             "train", total=epochs * steps_per_epoch, completed=int(state.step), batch_size=loader.batch_size,
-            epoch=len(rows) + 1, loss=math.nan, top1=math.nan,
+            epoch=len(rows) + 1, metrics="",
         )  # fmt: skip
 
         def save(score=None):
@@ -192,7 +192,8 @@ def _add(sums, metrics, bar, task):
     for name, values in metrics.items():
         sums[name] = sums.get(name, 0.0) + float(values.sum())
     count = metrics["count"].sum()
-    bar.update(task, advance=steps, loss=metrics["loss"].sum() / count, top1=metrics["top1"].sum() / count)
+    shown = f"loss {metrics['loss'].sum() / count:.3f}  top-1 {metrics['top1'].sum() / count:6.2%} "
+    bar.update(task, advance=steps, metrics=shown)
 
 
 def _row(epoch, step, sums, seconds):

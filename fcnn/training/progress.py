@@ -16,7 +16,7 @@ def progress_bar(console: Console) -> Progress:
     return Progress(
         TextColumn("epoch {task.fields[epoch]}"),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  top-1 {task.fields[top1]:6.2%} "),
+        TextColumn("{task.fields[metrics]}"),
         _ImagesPerSecond(),
         TimeRemainingColumn(),
         console=console,

@@ -65,8 +65,9 @@ def create_state(
         InputError: if the network cannot take such images.
     """
 
-    def initialise(key):
-        start = variables
+    def initialise(key, variables):
+        # Copies, because the step will donate its state, and the caller's variables are the caller's.
+        start = jax.tree.map(jnp.copy, variables)
         if start is None:
             parameters = jax.random.fold_in(key, PARAMETERS)
             images = jnp.zeros(tuple(input_shape), jnp.float32)
@@ -76,4 +77,4 @@ def create_state(
         return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), average, key)
 
     # One compiled program, whose outputs are buffers of their own: the step donates them.
-    return jax.jit(initialise)(key)
+    return jax.jit(initialise)(key, variables)

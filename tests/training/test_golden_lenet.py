@@ -80,3 +80,12 @@ def test_gradients_of_the_first_step(golden, mnist):
         layer, leaf = key.removeprefix("grad/").split(".")
         found = gradient[layer]["kernel"].transpose(3, 2, 0, 1) if leaf == "weight" else gradient[layer]["bias"]
         np.testing.assert_allclose(found, golden[key], atol=2e-5 * np.abs(golden[key]).max() + 1e-7)
+
+
+def test_given_variables_stay_the_callers():
+    model, tx = fcnn.create_model("lenet"), optax.sgd(0.1)
+    variables = {"params": jax.tree.map(jnp.asarray, golden_params())}
+    state = fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=(1, 32, 32, 1), variables=variables)
+    step = fcnn.make_train_step(model, tx)
+    step(state, {"image": jnp.zeros((2, 32, 32, 1)), "label": jnp.zeros(2, jnp.int32)})
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(variables))
