@@ -90,13 +90,15 @@ def decode_image(path: Path, transform: Transform) -> UInt8[np.ndarray, "height 
     """
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            return np.asarray(transform(_to_rgb(image)), np.uint8)
+            image.load()
+            decoded = _to_rgb(image)
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: is not a JPEG or PNG image") from error
     except Exception as error:
         # A damaged file makes Pillow's decoders fail with errors of many kinds.
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as a JPEG or PNG image: {reason}") from error
+    return np.asarray(transform(decoded), np.uint8)
 
 
 def evaluation_crop(image: Image.Image, size: int = 224) -> Image.Image:
