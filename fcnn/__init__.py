@@ -26,6 +26,7 @@ from fcnn.training import (
     open_run,
     predict,
     scan_steps,
+    step_decay,
     warmup_cosine,
 )
 
@@ -76,6 +77,7 @@ __all__ = [
     "report_run",
     "run_experiment",
     "scan_steps",
+    "step_decay",
     "summary",
     "training",
     "warmup_cosine",

@@ -18,7 +18,8 @@ class BinaryForm(NamedTuple):
     """How a set is laid out in files.
 
     Attributes:
-        folder: the folder in which the published archive unpacks.
+        address: where the archive of the files is published.
+        folder: the folder in which it unpacks.
         train_files: files of training examples.
         test_files: files of test examples.
         train_records: number of examples in each training file.
@@ -28,6 +29,7 @@ class BinaryForm(NamedTuple):
         num_classes: number of classes.
     """
 
+    address: str
     folder: str
     train_files: tuple[str, ...]
     test_files: tuple[str, ...]
@@ -40,6 +42,7 @@ class BinaryForm(NamedTuple):
 
 BINARY_FORMS = {
     "cifar10": BinaryForm(
+        address="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         folder="cifar-10-batches-bin",
         train_files=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
         test_files=("test_batch.bin",),
@@ -51,6 +54,7 @@ BINARY_FORMS = {
     ),
     # The first label byte is the coarse class, of 20; the second the fine one, of 100.
     "cifar100": BinaryForm(
+        address="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
         folder="cifar-100-binary",
         train_files=("train.bin",),
         test_files=("test.bin",),
@@ -76,6 +80,9 @@ def load_cifar(name: str, folder: Path, form: BinaryForm) -> Dataset:
     """
     if (folder / form.folder).is_dir():
         folder = folder / form.folder
+    for file in (form.names_file, *form.train_files, *form.test_files):
+        if not (folder / file).exists():
+            raise InputError(f"{folder / file}: no such file; the files of {name} are published in {form.address}")
     class_names = _read_class_names(folder / form.names_file, form.num_classes)
     train = _read_split(folder, form.train_files, form.train_records, form)
     test = _read_split(folder, form.test_files, form.test_records, form)

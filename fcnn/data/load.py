@@ -14,7 +14,10 @@ _FILES = {
     **dict.fromkeys(idx_folder.CLASS_NAMES, "train-images-idx3-ubyte.gz and the three other idx files"),
     "emnist": "the idx files, such as emnist-balanced-train-images-idx3-ubyte.gz",
     **{f"emnist:{variant}": f"emnist-{variant}-train-images-idx3-ubyte.gz and so on" for variant in emnist.CLASS_NAMES},
-    **{name: f"{form.train_files[0]} and so on" for name, form in cifar.BINARY_FORMS.items()},
+    **{
+        name: f"{form.train_files[0]} and so on, published in {form.address}"
+        for name, form in cifar.BINARY_FORMS.items()
+    },
 }
 
 
@@ -69,7 +72,7 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
     if folder is None:
         if name == "mnist":
             return idx_folder.load_embedded_mnist()
-        raise InputError(f"the data set {name!r} needs a data_dir: the folder of {_FILES[name]}")
+        raise InputError(f"the data set {name!r} needs a data_dir (--data-dir): the folder of {_FILES[name]}")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected the folder of {_FILES[name]}")
     if name in idx_folder.CLASS_NAMES:

@@ -5,7 +5,7 @@ from fcnn.training.evaluate import evaluate, predict
 from fcnn.training.fit import InterruptedRun, NonFiniteLossError, fit
 from fcnn.training.freezing import by_path, freeze, label_parameters, match_parameters
 from fcnn.training.losses import cross_entropy, kernel_penalty, smooth_labels
-from fcnn.training.optimizers import make_optimizer, warmup_cosine
+from fcnn.training.optimizers import make_optimizer, step_decay, warmup_cosine
 from fcnn.training.prepare import make_prepare
 from fcnn.training.run import open_run, read_record
 from fcnn.training.state import TrainState, create_state
@@ -35,5 +35,6 @@ __all__ = [
     "read_record",
     "scan_steps",
     "smooth_labels",
+    "step_decay",
     "warmup_cosine",
 ]

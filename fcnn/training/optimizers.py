@@ -1,5 +1,8 @@
 """Optimizers and learning rate schedules, by the field's conventions, from optax."""
 
+import itertools
+from collections.abc import Sequence
+
 import optax
 
 from fcnn.errors import InputError, unknown_name
@@ -73,6 +76,34 @@ def warmup_cosine(peak: float, steps: int, warmup: int = 0) -> optax.Schedule:
         raise InputError(f"a warm-up of {warmup} steps does not fit {steps} steps: it must end before they do")
     start = peak / warmup if warmup else peak  # the first step already moves
     return optax.warmup_cosine_decay_schedule(start, peak, warmup, steps)
+
+
+def step_decay(peak: float, boundaries: Sequence[int], *, factor: float = 0.1, warmup: int = 0) -> optax.Schedule:
+    """Returns a schedule that is constant but for some steps, from each of which on it is smaller by a factor.
+
+    Args:
+        peak: the highest learning rate.
+        boundaries: the steps at which it falls, ascending.
+        factor: what it is multiplied by at each of them, between 0 and 1.
+        warmup: number of steps at a tenth of the peak before it (He et al. 2016, "Deep Residual Learning for Image
+            Recognition", section 4.2).
+
+    Raises:
+        InputError: if the peak is negative, the factor out of its range, or the steps not ascending from 0.
+    """
+    _require_not_negative("learning rate", peak)
+    if not 0 < factor < 1:
+        raise InputError(f"a learning rate falls by a factor between 0 and 1, got {factor}")
+    steps = (0, warmup, *boundaries) if warmup else (0, *boundaries)
+    if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
+        raise InputError(
+            f"the learning rate must fall at steps that ascend, after the warm-up of {warmup}, got {[*boundaries]}: "
+            "train for longer, or warm up for shorter"
+        )
+    changes = dict.fromkeys(boundaries, factor)
+    if warmup:
+        return optax.piecewise_constant_schedule(peak / 10, {warmup: 10, **changes})
+    return optax.piecewise_constant_schedule(peak, changes)
 
 
 def _require_not_negative(what, value):

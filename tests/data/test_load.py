@@ -17,8 +17,15 @@ def test_an_unknown_name_shows_the_nearest(name, nearest):
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "kmnist", "emnist", "emnist:letters", "cifar10", "cifar100"])
 def test_what_is_not_embedded_needs_a_folder(name):
-    with pytest.raises(InputError, match=f"'{name}' needs a data_dir: the folder of .*(ubyte|bin)"):
+    with pytest.raises(InputError, match=rf"'{name}' needs a data_dir \(--data-dir\): the folder of .*(ubyte|bin)"):
         load_dataset(name)
+
+
+@pytest.mark.parametrize(("name", "archive"), [("cifar10", "cifar-10-binary"), ("cifar100", "cifar-100-binary")])
+def test_where_cifar_is_published_is_said(tmp_path, name, archive):
+    for folder in (None, tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(InputError, match=rf"published in https://www\.cs\.toronto\.edu/.*/{archive}\.tar\.gz$"):
+            load_dataset(name, folder)
 
 
 @pytest.mark.parametrize("name", ["mnist", "emnist", "cifar10"])

@@ -53,6 +53,13 @@ def test_the_schedule_rises_and_falls():
     assert rates[100] == pytest.approx(0.0, abs=1e-7)
 
 
+@pytest.mark.parametrize(("warmup", "first"), [(0, 0.4), (2, 0.04)])
+def test_the_schedule_falls_at_some_steps(warmup, first):
+    schedule = fcnn.step_decay(0.4, (5, 8), factor=0.5, warmup=warmup)
+    rates = [float(schedule(step)) for step in range(10)]
+    assert rates == pytest.approx([first] * 2 + [0.4] * 3 + [0.2] * 3 + [0.1] * 2)
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
@@ -65,6 +72,10 @@ def test_the_schedule_rises_and_falls():
         (lambda: fcnn.make_optimizer("adam", 0.1, weight_decay=0.1), "adamw"),
         (lambda: fcnn.warmup_cosine(-1.0, 10), "learning rate must not be negative"),
         (lambda: fcnn.warmup_cosine(1.0, 10, warmup=10), "warm-up of 10 steps does not fit 10"),
+        (lambda: fcnn.step_decay(-1.0, (5,)), "learning rate must not be negative"),
+        (lambda: fcnn.step_decay(1.0, (5,), factor=1.5), "factor between 0 and 1, got 1.5"),
+        (lambda: fcnn.step_decay(1.0, (5, 5)), r"fall at steps that ascend, .*got \[5, 5\]"),
+        (lambda: fcnn.step_decay(1.0, (5, 8), warmup=5), "after the warm-up of 5"),
     ],
 )
 def test_bad_numbers_are_refused(make, expected):
