@@ -95,6 +95,7 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         title=f"{config.network} on {config.examples} examples of {data.name}",
         class_names=data.class_names,
         prepare=prepare,
+        predict_batch=evaluate_batch.predict,
     )
     learnt = rows[-1]["test_top1"]
     console.print(f"{learnt:.0%} of {config.examples} examples learnt by heart, report in {page}")

@@ -16,6 +16,7 @@ from fcnn.parallel import is_main_process
 from fcnn.report import report_run
 from fcnn.training import TrainState, make_predict_step, predict
 from fcnn.training.prepare import Prepare, to_unit_range
+from fcnn.training.step import PredictStep
 
 
 def examine_run(
@@ -27,6 +28,7 @@ def examine_run(
     title: str,
     class_names: Sequence[str],
     prepare: Prepare,
+    predict_batch: PredictStep | None = None,
     batch_size: int = 250,
     mesh: Mesh | None = None,
 ) -> Path:
@@ -40,15 +42,16 @@ def examine_run(
         title: of the page.
         class_names: names of the classes.
         prepare: as in the steps.
+        predict_batch: what gives the logits, such as `evaluate_batch.predict`, which is compiled already if the batch
+            size is that of the evaluation; None makes one.
         batch_size: examples a call.
         mesh: the mesh that holds the state.
 
     Returns:
         The path of the page.
     """
-    logits = predict(
-        state, make_predict_step(model, prepare=prepare, mesh=mesh), examples, batch_size=batch_size, mesh=mesh
-    )
+    predict_batch = predict_batch or make_predict_step(model, prepare=prepare, mesh=mesh)
+    logits = predict(state, predict_batch, examples, batch_size=batch_size, mesh=mesh)
     page = run_folder / "report.html"
     if not is_main_process():
         return page

@@ -1,6 +1,6 @@
 """Evaluation that counts every example once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -10,11 +10,16 @@ from jaxtyping import Float, Int, Shaped
 from fcnn import parallel
 from fcnn.errors import InputError
 from fcnn.training.state import TrainState
-from fcnn.training.step import Batch, EvalStep
+from fcnn.training.step import Batch, Metrics, PredictStep
 
 
 def evaluate(
-    state: TrainState, evaluate_batch: EvalStep, split: tuple, *, batch_size: int, mesh: Mesh | None = None
+    state: TrainState,
+    evaluate_batch: Callable[[TrainState, Batch], Metrics],
+    split: tuple,
+    *,
+    batch_size: int,
+    mesh: Mesh | None = None,
 ) -> dict[str, float]:
     """Returns the means over a whole set: "loss", "top1", and "top5" with more than five classes.
 
@@ -38,13 +43,13 @@ def evaluate(
 
 
 def predict(
-    state: TrainState, predict_batch, split: tuple, *, batch_size: int, mesh: Mesh | None = None
+    state: TrainState, predict_batch: PredictStep, split: tuple, *, batch_size: int, mesh: Mesh | None = None
 ) -> Float[np.ndarray, "n class"]:
     """Returns the logits of every example of a set, in its order; arguments as in `evaluate`.
 
     Args:
         state: whose network.
-        predict_batch: what `make_predict_step` returned.
+        predict_batch: what `make_predict_step` returned, or the `predict` of what `make_eval_step` returned.
         split: (images, labels).
         batch_size: examples a call.
         mesh: the mesh that the step was made for.

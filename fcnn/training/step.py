@@ -1,12 +1,13 @@
 """The steps: compiled functions from (state, batch) to what comes out."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from fcnn import parallel
@@ -15,11 +16,27 @@ from fcnn.training.losses import cross_entropy, kernel_penalty, smooth_labels
 from fcnn.training.prepare import Prepare, to_unit_range
 from fcnn.training.state import AUGMENTATION, DROPOUT, TrainState
 
-Batch = Mapping[str, Array]
+Batch = Mapping[str, ArrayLike]
 Metrics = dict[str, Array]
 Loss = Callable[[Float[Array, "batch class"], Float[Array, "batch class"]], Float[Array, " batch"]]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-EvalStep = Callable[[TrainState, Batch], Metrics]
+PredictStep = Callable[[TrainState, Batch], Float[Array, "batch class"]]
+
+
+class EvalStep(NamedTuple):
+    """`(state, batch) -> metrics` in two compiled parts: who needs the logits too calls the part that gives them.
+
+    Attributes:
+        predict: `(state, batch) -> logits`.
+        measure: `(logits, batch) -> metrics`.
+    """
+
+    predict: PredictStep
+    measure: Callable[[Float[Array, "batch class"], Batch], Metrics]
+
+    def __call__(self, state: TrainState, batch: Batch) -> Metrics:
+        """Returns the sums of the metrics over a batch."""
+        return self.measure(self.predict(state, batch), batch)
 
 
 def make_train_step(
@@ -115,13 +132,13 @@ def make_train_step(
             ema = _moving_average(ema, {"params": params, "batch_stats": batch_stats}, ema_decay, state.step + 1)
         return TrainState(state.step + 1, params, batch_stats, opt_state, ema, state.key), sums
 
-    return jax.jit(train_step, donate_argnums=0, out_shardings=None if mesh is None else parallel.replicated(mesh))
+    return _jit(train_step, mesh, donate_argnums=0)
 
 
 def make_eval_step(
     model: Any, *, prepare: Prepare | None = None, loss: Loss = cross_entropy, mesh: Mesh | None = None
 ) -> EvalStep:
-    """Returns a jitted `(state, batch) -> metrics`: sums over the examples whose "mask" is not 0.
+    """Returns a compiled `(state, batch) -> metrics`: sums over the examples whose "mask" is not 0.
 
     The metrics are "loss", "top1", "count", and "top5" with more than five classes. The state's moving average is
     evaluated where it has one; `state._replace(ema=None)` evaluates the parameters themselves.
@@ -132,19 +149,15 @@ def make_eval_step(
         loss: `(logits, target probabilities) -> loss of each example`.
         mesh: as in `make_train_step`.
     """
-    predict = make_predict_step(model, prepare=prepare, mesh=mesh)
 
-    def eval_step(state, batch):
-        logits = predict(state, batch)
+    def measure(logits, batch):
         batch = _with_mask(batch)
         return _metric_sums(loss(logits, smooth_labels(batch["label"], logits.shape[-1])), logits, batch)
 
-    return jax.jit(eval_step, out_shardings=None if mesh is None else parallel.replicated(mesh))
+    return EvalStep(make_predict_step(model, prepare=prepare, mesh=mesh), _jit(measure, mesh))
 
 
-def make_predict_step(
-    model: Any, *, prepare: Prepare | None = None, mesh: Mesh | None = None
-) -> Callable[[TrainState, Batch], Float[Array, "batch class"]]:
+def make_predict_step(model: Any, *, prepare: Prepare | None = None, mesh: Mesh | None = None) -> PredictStep:
     """Returns a jitted `(state, batch) -> logits` in evaluation mode; arguments as in `make_eval_step`."""
 
     def predict_step(state, batch):
@@ -152,7 +165,7 @@ def make_predict_step(
         images = images if prepare is None else prepare(images)
         return model.apply(state.evaluation_variables, images, train=False)
 
-    return jax.jit(predict_step, out_shardings=None if mesh is None else parallel.replicated(mesh))
+    return _jit(predict_step, mesh)
 
 
 def scan_steps(
@@ -181,7 +194,12 @@ def scan_steps(
         state, metrics = one(state, indices[0])
         return state, jax.tree.map(lambda value: value[None], metrics)
 
-    return jax.jit(steps, donate_argnums=0, out_shardings=None if mesh is None else parallel.replicated(mesh))
+    return _jit(steps, mesh, donate_argnums=0)
+
+
+def _jit(function, mesh, **options):
+    """Returns the compiled function, whose results are on every device of the mesh, if there is one."""
+    return jax.jit(function, out_shardings=None if mesh is None else parallel.replicated(mesh), **options)
 
 
 def _split_outputs(outputs):

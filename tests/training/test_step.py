@@ -250,6 +250,9 @@ def test_no_second_trace_on_a_second_batch(batch, sgd):
     for _ in range(3):
         evaluate_batch(state, batch | {"mask": np.ones(32, np.float32)})
     assert len(traces) == 2
+    # A prediction takes what evaluation has compiled.
+    fcnn.predict(state, evaluate_batch.predict, (batch["image"], batch["label"]), batch_size=32)
+    assert len(traces) == 2
 
 
 def test_donated_equals_undonated(batch, sgd):
