@@ -93,6 +93,7 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         title=f"{config.network} on {data.name}",
         class_names=data.class_names,
         prepare=prepare,
+        predict_batch=evaluate_batch.predict,
         mesh=mesh,
     )
     console.print(f"test accuracy {rows[-1]['test_top1']:.2%}, report in {page}")

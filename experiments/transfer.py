@@ -96,8 +96,10 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         learning_rate=schedule,
         console=console,
     )
+    predict_batch = evaluate_batch.predict
     if only_head:
         state = whole._replace(params=whole.params | {model.heads[0]: state.params["output"]})
+        predict_batch = fcnn.make_predict_step(model, prepare=prepare)
 
     page = fcnn.examine_run(
         run_folder,
@@ -107,10 +109,11 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         title=f"{config.network} on {data.name}: {config.mode}",
         class_names=data.class_names,
         prepare=prepare,
+        predict_batch=predict_batch,
         batch_size=64,
     )
     some = fcnn.balanced_subset(data.test, min(24, len(data.test.labels)), config.seed)
-    logits = fcnn.predict(state, fcnn.make_predict_step(model, prepare=prepare), some, batch_size=64)
+    logits = fcnn.predict(state, predict_batch, some, batch_size=64)
     picture = save_picture(run_folder / "predictions.png", draw_predictions(*some, logits, data.class_names))
     accuracy = rows[-1]["test_top1"]
     console.print(f"accuracy {accuracy:.2%}, report in {page}, photos with predictions in {picture}")
