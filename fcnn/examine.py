@@ -1,11 +1,11 @@
 """The report of a trained network: what it gives for a set, through its own steps, drawn into the run's folder."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, PyTree
@@ -56,9 +56,19 @@ def examine_run(
     if not is_main_process():
         return page
     variables = jax.device_get(state.evaluation_variables)
-    image = prepare(to_unit_range(jnp.asarray(examples.images[:1])))
-    features = jax.jit(lambda variables, image: capture(model, variables, image))(variables, image)
-    layers = layer_table(model, image.shape)
+    pixels = np.asarray(examples.images[:1])
+
+    def network_input(pixels):
+        return prepare(to_unit_range(pixels))
+
+    # It runs once, on one image: compiled with less effort, it is there sooner.
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def features_of(variables, pixels):
+        return capture(model, variables, network_input(pixels))
+
+    features = jax.device_get(features_of(variables, pixels))
+    input_shape = jax.eval_shape(network_input, pixels).shape
+    layers = layer_table(model, input_shape)
     # A compiled function returns its dictionary sorted by name, the layers are drawn as they follow each other.
     order = dict.fromkeys(layer.name.split("/")[0] for layer in layers if layer.kind != "Dropout")
     weights = sum(layer.parameters for layer in layers)
@@ -71,7 +81,7 @@ def examine_run(
         images=examples.images,
         labels=examples.labels,
         logits=logits,
-        kernels=_first_kernels(layers, variables["params"], image.shape[1:]),
+        kernels=_first_kernels(layers, variables["params"], input_shape[1:]),
         feature_maps={name: np.asarray(features[name], np.float32)[0] for name in order if name in features},
     )
 
