@@ -1,11 +1,13 @@
 """A network in training, part of whose batch normalisation stays as in evaluation."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import flax.traverse_util
 from jaxtyping import Array, Float, PyTree
+
+from fcnn.patterns import is_matched, match_paths
 
 
 class FrozenNorms(NamedTuple):
@@ -17,6 +19,7 @@ class FrozenNorms(NamedTuple):
     Attributes:
         model: the network.
         patterns: regular expressions, each for whole paths of layers, with all that is in them: "bn1", "layer1_.*".
+            They may be those of frozen parameters: what they match beside batch normalisation does not matter here.
     """
 
     model: nn.Module
@@ -29,7 +32,14 @@ class FrozenNorms(NamedTuple):
     def apply(
         self, variables: Mapping, images: Float[Array, "batch height width channel"], *, train: bool, **options: Any
     ) -> PyTree:
-        """Returns what the network does; arguments as for a module."""
+        """Returns what the network does; arguments as for a module.
+
+        Raises:
+            InputError: if a pattern is no regular expression or matches no parameter; the nearest paths are named.
+        """
+        collections = variables["params"], variables.get("batch_stats", {})
+        paths = [path for tree in collections for path in flax.traverse_util.flatten_dict(tree, sep="/")]
+        match_paths(paths, self.patterns)
 
         def evaluate_frozen(next_function, args, kwargs, context):
             layer = context.module
@@ -42,5 +52,5 @@ class FrozenNorms(NamedTuple):
             return self.model.apply(variables, images, train=train, **options)
 
     def _is_frozen(self, path):
-        layers = ["/".join(path[:length]) for length in range(1, len(path) + 1)]
-        return any(re.fullmatch(pattern, layer) for pattern in self.patterns for layer in layers)
+        # The copy of a layer that evaluates has no path: it is in no network.
+        return bool(path) and any(is_matched("/".join(path), pattern) for pattern in self.patterns)

@@ -1,7 +1,5 @@
 """Parts of a network that are trained differently, or not at all: optimizers by parameter path."""
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -9,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
-from fcnn.errors import InputError
+from fcnn.patterns import match_paths
 
 _OTHERWISE = ""  # a pattern that matches no path
 
@@ -63,21 +61,7 @@ def match_parameters(params: PyTree, patterns: Sequence[str]) -> dict[str, tuple
     Raises:
         InputError: if a pattern is no regular expression or matches no parameter; the nearest paths are named.
     """
-    paths = ["/".join(key.key for key in path) for path, _ in jax.tree.leaves_with_path(params)]
-    matches: dict[str, tuple[str, ...]] = {}
-    taken: set[str] = set()
-    for pattern in patterns:
-        try:
-            found = [path for path in paths if any(re.fullmatch(pattern, part) for part in _with_layers(path))]
-        except re.error as error:
-            raise InputError(f"the pattern {pattern!r} is no regular expression: {error}") from error
-        if not found:
-            candidates = dict.fromkeys(part for path in paths for part in _with_layers(path))
-            nearest = ", ".join(difflib.get_close_matches(pattern, candidates, n=3, cutoff=0.0))
-            raise InputError(f"the pattern {pattern!r} matches no parameter; the nearest paths are {nearest}")
-        matches[pattern] = tuple(path for path in found if path not in taken)
-        taken.update(found)
-    return matches
+    return match_paths(["/".join(key.key for key in path) for path, _ in jax.tree.leaves_with_path(params)], patterns)
 
 
 def label_parameters(params: PyTree, patterns: Sequence[str], otherwise: str) -> PyTree:
@@ -94,12 +78,6 @@ def label_parameters(params: PyTree, patterns: Sequence[str], otherwise: str) ->
     matches = match_parameters(params, patterns)
     pattern_of = {path: pattern for pattern, paths in matches.items() for path in paths}
     return jax.tree.map_with_path(lambda path, _: pattern_of.get("/".join(key.key for key in path), otherwise), params)
-
-
-def _with_layers(path):
-    """Returns the path and those of the layers around it: a/b/kernel, a, a/b."""
-    parts = path.split("/")
-    return ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
 
 def _no_change():

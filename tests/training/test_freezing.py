@@ -171,3 +171,6 @@ def test_a_pattern_that_matches_nothing_is_refused(variables, pattern, message):
         fcnn.match_parameters(variables["params"], ["fc", pattern])
     with pytest.raises(fcnn.InputError, match=message):
         state_of(fcnn.freeze(fcnn.make_optimizer("sgd", 0.1), [pattern]), variables)
+    for train in (False, True):
+        with pytest.raises(fcnn.InputError, match=message):
+            fcnn.FrozenNorms(MODEL, ("fc", pattern)).apply(variables, jnp.zeros(SHAPE), train=train)
