@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from functools import partial
 
-import jax.numpy as jnp
+import jax
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
+
+from fcnn.ops import products
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -41,10 +44,10 @@ def conv2d(
     if formulation is None:
         return direct(x, kernel)
 
-    def as_product(x, kernel):
-        return formulation(jnp.pad(x, ((0, 0), *pads, (0, 0))), kernel, precision)
+    def on_cpu(x, kernel):
+        return formulation(x, kernel, strides, pads, precision)
 
-    return lax.platform_dependent(x, kernel, cpu=as_product, default=direct)
+    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=direct)
 
 
 def conv_general_dilated(lhs, rhs, window_strides, padding, **options):
@@ -68,59 +71,59 @@ def _explicit_padding(size, window, strides, padding):
 def _formulation_on_cpu(x_shape, kernel_shape, strides, pads):
     """Returns the formulation that pays for a shape on CPU, or None for XLA's own.
 
-    Measured for whole training steps on 2 cores (experiments/benchmarks/throughput.py): few channels leave XLA's
-    convolution, and above all its gradient to the kernel, far below what a matrix product reaches.
+    Measured in experiments/benchmarks/convolution.py. XLA's forward convolution is near what the machine can do, save
+    with few channels, where products of output blocks are 2 to 4 times as fast in training. Its gradient to the
+    kernel is 2 to 10 times slower than the sum of shifted products.
     """
     rows, columns, in_channels, out_channels = kernel_shape
     padded = tuple(size + low + high for size, (low, high) in zip(x_shape[1:3], pads, strict=True))
-    if min(*padded, *x_shape) < 1 or any(low < 0 or high < 0 for low, high in pads):
+    if min(*padded, *x_shape, *kernel_shape) < 1 or any(low < 0 or high < 0 for low, high in pads):
         return None
     if padded == (rows, columns):
-        return _full_size_product
-    if strides != (1, 1) or rows * columns < 9 or in_channels > 8 or out_channels > 16:
-        return None
-    for block in (4, 2) if in_channels == 1 else (2,):
-        if all((size - window + 1) % block == 0 for size, window in zip(padded, (rows, columns), strict=True)):
-            return partial(_product_of_output_blocks, block)
-    return None
+        return products.full_size_product
+    if (rows, columns) == (1, 1):
+        return products.pointwise_product
+    if strides == (1, 1) and rows * columns >= 9 and in_channels <= 8 and out_channels <= 16:
+        for block in (4, 2) if in_channels == 1 else (2,):
+            if all((size - window + 1) % block == 0 for size, window in zip(padded, (rows, columns), strict=True)):
+                return partial(products.product_of_output_blocks, block)
+    return _direct_with_gradients_of_products
 
 
-def _full_size_product(x, kernel, precision):
-    """Computes a convolution whose kernel covers the whole image: a fully connected layer."""
-    out = jnp.matmul(x.reshape(x.shape[0], -1), kernel.reshape(-1, kernel.shape[-1]), precision=precision)
-    return out[:, None, None]
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _direct_with_gradients_of_products(x, kernel, strides, pads, precision):
+    """Computes XLA's convolution, whose gradients are computed another way.
 
-
-def _product_of_output_blocks(block, x, kernel, precision):
-    """Computes a convolution as one matrix product in which each row gives a square block of output pixels.
-
-    With blocks of 2x2, a 5x5 convolution from C to O channels becomes the product of patches of 6x6 pixels, in steps of
-    2, with the kernel at its four places in such a patch: a quarter of the patches, in a product four times as wide.
-
-    The pixels of a patch are added up in the same order for every place, so that equal neighbourhoods give equal
-    outputs, to the last bit: a max-pool after it finds the same pixel as after XLA's convolution.
+    They are derivatives like any other: forward mode and higher derivatives go through the same formulas.
     """
-    batch, height, width, in_channels = x.shape
-    rows, columns, _, out_channels = kernel.shape
-    blocks_h, blocks_w = (height - rows + 1) // block, (width - columns + 1) // block
-    # What a block sees, in whole steps along a row.
-    seen_rows, seen_steps = rows + block - 1, -(-(columns + block - 1) // block)
+    return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_NHWC, precision=precision)
 
-    x = jnp.pad(x, ((0, 0), (0, -height % block), (0, (blocks_w + seen_steps - 1) * block - width), (0, 0)))
-    steps = x.reshape(batch, x.shape[1] // block, block, x.shape[2] // block, block * in_channels)
-    patches = [
-        steps[:, row // block : row // block + blocks_h, row % block, step : step + blocks_w]
-        for row in range(seen_rows)
-        for step in range(seen_steps)
-    ]
-    patches = jnp.concatenate(patches, axis=-1).reshape(batch * blocks_h * blocks_w, -1)
 
-    room_h, room_w = block - 1, seen_steps * block - columns
-    places = [
-        jnp.pad(kernel, ((i, room_h - i), (j, room_w - j), (0, 0), (0, 0))) for i in range(block) for j in range(block)
-    ]
-    weights = jnp.stack(places, axis=3).reshape(-1, block * block * out_channels)
+def _tangent(strides, pads, precision, primals, tangents):
+    (x, kernel), (x_tangent, kernel_tangent) = primals, tangents
+    out = _direct_with_gradients_of_products(x, kernel, strides, pads, precision)
 
-    out = jnp.matmul(patches, weights, precision=precision)
-    out = out.reshape(batch, blocks_h, blocks_w, block, block, out_channels).transpose(0, 1, 3, 2, 4, 5)
-    return out.reshape(batch, blocks_h * block, blocks_w * block, out_channels)
+    def input_gradient(out_gradient):
+        """Written as a convolution in the layout that XLA has a fast routine for, inside a loop too."""
+        flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+        around = [
+            (k - 1 - low, size + low - (n - 1) * stride - 1)
+            for k, size, n, stride, (low, _) in zip(
+                kernel.shape, x.shape[1:], out.shape[1:], strides, pads, strict=False
+            )
+        ]
+        return lax.conv_general_dilated(
+            out_gradient, flipped, (1, 1), around, strides, dimension_numbers=_NHWC, precision=precision
+        )
+
+    # What does not vary, such as the images of a first layer, costs nothing.
+    terms = []
+    if not isinstance(x_tangent, SymbolicZero):
+        # The derivative is the transpose of the gradient; differentiation transposes it back.
+        terms += jax.linear_transpose(input_gradient, out)(x_tangent)
+    if not isinstance(kernel_tangent, SymbolicZero):
+        terms.append(products.sum_of_shifted_products(x, kernel_tangent, strides, pads, precision))
+    return out, sum(terms)
+
+
+_direct_with_gradients_of_products.defjvp(_tangent, symbolic_zeros=True)
