@@ -5,10 +5,11 @@ https://download.pytorch.org/tutorial/hymenoptera_data.zip.
 
 python experiments/transfer.py --data folder:hymenoptera_data                            # all is fine-tuned
 python experiments/transfer.py --data folder:hymenoptera_data --mode head --no-augment   # a new head, in seconds
-python experiments/transfer.py --data folder:hymenoptera_data --freeze conv1 bn1 "layer[12]_.*"
+python experiments/transfer.py --data folder:hymenoptera_data --freeze conv1 bn1 "layer[12]_.*" --rates fc 0.01
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +19,6 @@ from rich.console import Console
 
 import fcnn
 from fcnn.pretrained import PUBLISHED_WEIGHTS
-from fcnn.report import draw_predictions, save_picture
-from fcnn.training.prepare import to_unit_range
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,15 @@ class Config:
     """Train on random parts of the photos; on their centres without, where a head's inputs are computed only once."""
     freeze: tuple[str, ...] = ()
     """What stays as it is in fine-tuning: regular expressions for paths of layers or parameters."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """What has another learning rate, and which: regular expressions, each followed by its rate."""
     epochs: int = 25
     batch_size: int = 4
     learning_rate: float = 1e-3
-    """Of gradient descent with momentum; it falls to a tenth every `decay_epochs`."""
+    """Of gradient descent with momentum."""
+    decay_epochs: tuple[int, ...] = (7, 14, 21)
+    """Epochs after which it falls to a tenth."""
     momentum: float = 0.9
-    decay_epochs: int = 7
     seed: int = 0
 
 
@@ -68,27 +70,28 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
     variables = None
     if config.mode != "scratch":
         variables = fcnn.replace_head(model, fcnn.load_pretrained(config.network, config.weights), key, shape)
-    whole = fcnn.create_state(model, optax.identity(), key=key, input_shape=shape, variables=variables)
-    heads = {head.split("/")[0] for head in model.heads}
-    frozen = tuple(name for name in whole.params if name not in heads) if config.mode == "head" else config.freeze
-    for pattern, paths in fcnn.match_parameters(whole.params, frozen).items():
-        console.print(f"frozen by {pattern}: {', '.join(paths)}")
+    start = fcnn.create_state(model, optax.identity(), key=key, input_shape=shape, variables=variables)
 
-    only_head = config.mode == "head" and not config.augment
-    if only_head:
-        network, start, network_prepare, frozen = *head_alone(model, whole), None, ()
-        loader = loader._replace(split=head_inputs(model, whole, prepare, loader.split))
-        test = head_inputs(model, whole, prepare, data.test)
-    else:
-        network, start, network_prepare, test = fcnn.FrozenNorms(model, frozen), whole.variables, prepare, data.test
-    schedule = optax.exponential_decay(
-        config.learning_rate, config.decay_epochs * loader.steps_per_epoch, 0.1, staircase=True
-    )
-    tx = fcnn.freeze(fcnn.make_optimizer("sgd", schedule, momentum=config.momentum), frozen)
-    evaluate_batch = fcnn.make_eval_step(network, prepare=network_prepare)
+    frozen = fcnn.body_layers(model, start.params) if config.mode == "head" else config.freeze
+    for pattern, paths in fcnn.match_parameters(start.params, (*frozen, *config.rates)).items():
+        treatment = f"learning rate {config.rates[pattern]:g}" if pattern in config.rates else "frozen"
+        console.print(f"{treatment} by {pattern}: {', '.join(paths)}")
+    falls = [epoch * loader.steps_per_epoch for epoch in config.decay_epochs]
+    schedules = {pattern: fcnn.step_decay(rate, falls) for pattern, rate in config.rates.items()}
+    schedule = fcnn.step_decay(config.learning_rate, falls)
+    tx = fcnn.freeze(fcnn.make_optimizer("sgd", schedule, rates=schedules, momentum=config.momentum), frozen)
+
+    network, test, prepare_input = fcnn.FrozenNorms(model, frozen), data.test, prepare
+    features_once = config.mode == "head" and not config.augment
+    if features_once:
+        body = fcnn.make_predict_step(fcnn.Body(model), prepare=prepare)
+        features = partial(fcnn.predict, start, body, batch_size=64)
+        network, test, prepare_input = fcnn.Head(model), test._replace(images=features(test)), None
+        loader = loader._replace(split=loader.split._replace(images=features(loader.split)))
+    evaluate_batch = fcnn.make_eval_step(network, prepare=prepare_input)
     state, rows = fcnn.fit(
-        fcnn.create_state(network, tx, key=key, input_shape=(1, *test.images.shape[1:]), variables=start),
-        fcnn.make_train_step(network, tx, prepare=network_prepare),
+        fcnn.create_state(network, tx, key=key, input_shape=shape, variables=start.variables),
+        fcnn.make_train_step(network, tx, prepare=prepare_input),
         loader,
         epochs=config.epochs,
         evaluate=lambda state: fcnn.evaluate(state, evaluate_batch, test, batch_size=64),
@@ -96,10 +99,6 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         learning_rate=schedule,
         console=console,
     )
-    predict_batch = evaluate_batch.predict
-    if only_head:
-        state = whole._replace(params=whole.params | {model.heads[0]: state.params["output"]})
-        predict_batch = fcnn.make_predict_step(model, prepare=prepare)
 
     page = fcnn.examine_run(
         run_folder,
@@ -109,31 +108,12 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         title=f"{config.network} on {data.name}: {config.mode}",
         class_names=data.class_names,
         prepare=prepare,
-        predict_batch=predict_batch,
+        predict_batch=None if features_once else evaluate_batch.predict,
+        shown=24,
         batch_size=64,
     )
-    some = fcnn.balanced_subset(data.test, min(24, len(data.test.labels)), config.seed)
-    logits = fcnn.predict(state, predict_batch, some, batch_size=64)
-    picture = save_picture(run_folder / "predictions.png", draw_predictions(*some, logits, data.class_names))
-    accuracy = rows[-1]["test_top1"]
-    console.print(f"accuracy {accuracy:.2%}, report in {page}, photos with predictions in {picture}")
-    return accuracy
-
-
-def head_alone(model, state: fcnn.TrainState):
-    """Returns the head of a network as a network of its own, and its variables."""
-    head = state.params[model.heads[0]]
-    return fcnn.create_model("mlp", num_classes=model.num_classes, hidden=()), {"params": {"output": head}}
-
-
-def head_inputs(model, state: fcnn.TrainState, prepare, split: fcnn.Split) -> fcnn.Split:
-    """Returns what the head is given for each image, [n, 1, 1, feature], instead of the image."""
-
-    @jax.jit
-    def inputs_of(state, batch):
-        return fcnn.head_inputs(model, state.variables, prepare(to_unit_range(batch["image"])))
-
-    return split._replace(images=fcnn.predict(state, inputs_of, split, batch_size=64)[:, None, None])
+    console.print(f"accuracy {rows[-1]['test_top1']:.2%}, report with predictions in {page}")
+    return rows[-1]["test_top1"]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,18 @@ from fcnn.command_line import run_experiment
 from fcnn.data import Dataset, FolderLoader, Loader, Split, balanced_subset, channel_statistics, load_dataset
 from fcnn.errors import InputError
 from fcnn.examine import examine_run
-from fcnn.models import FrozenNorms, capture, create_model, head_inputs, layer_table, list_models, replace_head, summary
+from fcnn.models import (
+    Body,
+    FrozenNorms,
+    Head,
+    body_layers,
+    capture,
+    create_model,
+    layer_table,
+    list_models,
+    replace_head,
+    summary,
+)
 from fcnn.parallel import make_mesh
 from fcnn.pretrained import convert_torchvision, export_torchvision, load_pretrained, preprocess
 from fcnn.report import report_run
@@ -31,15 +42,18 @@ from fcnn.training import (
 )
 
 __all__ = [
+    "Body",
     "Dataset",
     "FolderLoader",
     "FrozenNorms",
+    "Head",
     "InputError",
     "Loader",
     "Split",
     "TrainState",
     "augment",
     "balanced_subset",
+    "body_layers",
     "by_path",
     "capture",
     "channel_statistics",
@@ -52,7 +66,6 @@ __all__ = [
     "export_torchvision",
     "fit",
     "freeze",
-    "head_inputs",
     "layer_table",
     "list_models",
     "load_checkpoint",

@@ -29,6 +29,7 @@ def examine_run(
     class_names: Sequence[str],
     prepare: Prepare,
     predict_batch: PredictStep | None = None,
+    shown: int = 0,
     batch_size: int = 250,
     mesh: Mesh | None = None,
 ) -> Path:
@@ -44,6 +45,7 @@ def examine_run(
         prepare: as in the steps.
         predict_batch: what gives the logits, such as `evaluate_batch.predict`, which is compiled already if the batch
             size is that of the evaluation; None makes one.
+        shown: number of examples to show with their predictions, evenly spaced in the set.
         batch_size: examples a call.
         mesh: the mesh that holds the state.
 
@@ -83,6 +85,7 @@ def examine_run(
         logits=logits,
         kernels=_first_kernels(layers, variables["params"], input_shape[1:]),
         feature_maps={name: np.asarray(features[name], np.float32)[0] for name in order if name in features},
+        shown=shown,
     )
 
 

@@ -12,7 +12,7 @@ from fcnn.models.alexnet import AlexNet
 from fcnn.models.features import capture
 from fcnn.models.frozen import FrozenNorms
 from fcnn.models.googlenet import TINY_MODULES, GoogLeNet
-from fcnn.models.head import head_inputs, replace_head
+from fcnn.models.head import Body, Head, body_layers, replace_head
 from fcnn.models.inception import InceptionV3
 from fcnn.models.inception_layers import AuxiliaryLogits
 from fcnn.models.initializers import he_normal
@@ -31,21 +31,23 @@ __all__ = [
     "AuxiliaryLogits",
     "AvgPool",
     "BasicBlock",
+    "Body",
     "Bottleneck",
     "CifarResNet",
     "Conv",
     "FrozenNorms",
     "GoogLeNet",
+    "Head",
     "InceptionV3",
     "LayerRow",
     "LeNet",
     "MaxPool",
     "ResNet",
     "batch_norm",
+    "body_layers",
     "capture",
     "create_model",
     "he_normal",
-    "head_inputs",
     "layer_table",
     "list_models",
     "replace_head",

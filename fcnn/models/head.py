@@ -1,6 +1,7 @@
-"""The head of a network, its last layer: what it is given, and a new one for other classes."""
+"""The head of a network, its last layer, and the body before it: a new head for other classes, and each by itself."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.traverse_util
@@ -53,23 +54,61 @@ def replace_head(
     return {"params": {}, "batch_stats": {}} | flax.traverse_util.unflatten_dict(merged, sep="/")
 
 
-def head_inputs(
-    model: nn.Module, variables: Mapping[str, PyTree], images: Float[Array, "batch height width channel"]
-) -> Float[Array, "batch feature"]:
-    """Returns what a network's head is given in evaluation mode: the features of images.
+def body_layers(model: nn.Module, params: Mapping[str, PyTree]) -> tuple[str, ...]:
+    """Returns the names of the layers around which a new head is trained: all but the heads and what holds them.
 
     Args:
         model: the network.
-        variables: its variables.
-        images: the network's input.
+        params: its parameters.
     """
-    inputs = []
+    heads = {head.split("/")[0] for head in model.heads}
+    return tuple(name for name in params if name not in heads)
 
-    def record(next_function, args, kwargs, context):
-        if context.method_name == "__call__" and "/".join(context.module.path) == model.heads[0]:
-            inputs.append(args[0])
-        return next_function(*args, **kwargs)
 
-    with nn.intercept_methods(record):
-        model.apply(variables, images, train=False)
-    return inputs[0].astype(jnp.float32)
+class Body(NamedTuple):
+    """A network without its head, as a module to apply: it gives the features of images, what the head is given.
+
+    Attributes:
+        model: the network.
+    """
+
+    model: nn.Module
+
+    def apply(
+        self, variables: Mapping[str, PyTree], images: Float[Array, "batch height width channel"], *, train: bool
+    ) -> Float[Array, "batch 1 1 feature"]:
+        """Returns the features, as images of one pixel, with the variables of the whole network."""
+        inputs = []
+
+        def record(next_function, args, kwargs, context):
+            if context.method_name == "__call__" and "/".join(context.module.path) == self.model.heads[0]:
+                inputs.append(args[0])
+            return next_function(*args, **kwargs)
+
+        with nn.intercept_methods(record):
+            self.model.apply(variables, images, train=train)
+        return inputs[0].astype(jnp.float32)[:, None, None]
+
+
+class Head(NamedTuple):
+    """The head of a network alone, as a module to apply: trained on features, which need be computed only once.
+
+    Attributes:
+        model: the network.
+    """
+
+    model: nn.Module
+
+    def apply(
+        self,
+        variables: Mapping[str, PyTree],
+        features: Float[Array, "batch 1 1 feature"],
+        *,
+        train: bool,
+        **options: Any,
+    ) -> PyTree:
+        """Returns the logits of features, with the variables of the whole network; options as for a module."""
+        head = variables["params"]
+        for name in self.model.heads[0].split("/"):
+            head = head[name]
+        return nn.Dense(self.model.num_classes).apply({"params": head}, features[:, 0, 0], **options)

@@ -4,13 +4,14 @@ from fcnn.report.comparison import comparison_table, draw_comparison
 from fcnn.report.feature_maps import FeatureMap
 from fcnn.report.metrics import read_metrics
 from fcnn.report.mistakes import Mistakes
-from fcnn.report.predictions import draw_predictions
+from fcnn.report.predictions import Predictions, draw_predictions
 from fcnn.report.results import confusion_matrix, find_mistakes, report_run
 from fcnn.report.write import save_picture, write_report
 
 __all__ = [
     "FeatureMap",
     "Mistakes",
+    "Predictions",
     "comparison_table",
     "confusion_matrix",
     "draw_comparison",

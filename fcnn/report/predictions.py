@@ -1,6 +1,7 @@
 """Some test images with what the network takes them for, right or wrong."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -15,21 +16,29 @@ _LINE = 0.135  # inches, of a caption
 _LONGEST_NAME = 15  # characters
 
 
-def draw_predictions(
-    images: UInt8[np.ndarray, "n height width channel"],
-    labels: Int[np.ndarray, " n"],
-    logits: Float[np.ndarray, "n class"],
-    class_names: Sequence[str],
-) -> Figure:
-    """Draws images in a grid, each captioned with the prediction, its probability, and the true class if it is wrong.
+class Predictions(NamedTuple):
+    """Test examples with what the network gives for them.
 
-    Args:
+    Attributes:
         images: the images.
         labels: their classes.
         logits: what the network gives for them.
+    """
+
+    images: UInt8[np.ndarray, "n height width channel"]
+    labels: Int[np.ndarray, " n"]
+    logits: Float[np.ndarray, "n class"]
+
+
+def draw_predictions(predictions: Predictions, class_names: Sequence[str]) -> Figure:
+    """Draws images in a grid, each captioned with the prediction, its probability, and the true class if it is wrong.
+
+    Args:
+        predictions: what to draw.
         class_names: names of the classes.
     """
-    predictions = logits.argmax(axis=-1)
+    images, labels, logits = predictions
+    found = logits.argmax(axis=-1)
     probabilities = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1)
     figure, axes = new_canvas()
     tiles = draw_tiles(
@@ -43,8 +52,8 @@ def draw_predictions(
         caption=3 * _LINE,
     )
     for index, (left, top) in enumerate(tiles.corners):
-        prediction, label = (shorten(class_names[i], _LONGEST_NAME) for i in (predictions[index], labels[index]))
-        right = predictions[index] == labels[index]
+        prediction, label = (shorten(class_names[i], _LONGEST_NAME) for i in (found[index], labels[index]))
+        right = found[index] == labels[index]
         lines = [(prediction, INK)] if right else [(f"{label} →", INK), (prediction, VERMILION)]
         lines.append((f"{100 * probabilities[index]:.1f} %", MUTED))
         for number, (line, colour) in enumerate(lines):

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from fcnn.report.feature_maps import FeatureMap
 from fcnn.report.metrics import read_metrics
 from fcnn.report.mistakes import Mistakes
+from fcnn.report.predictions import Predictions
 from fcnn.report.write import write_report
 
 
@@ -24,6 +25,7 @@ def report_run(
     logits: Float[np.ndarray, "n class"],
     kernels: Float[np.ndarray, "kernel_height kernel_width in_channel out_channel"] | None,
     feature_maps: Mapping[str, FeatureMap] | None,
+    shown: int = 0,
 ) -> Path:
     """Writes the report of a run into its folder, from its `config.json`, its `metrics.jsonl` and what is given here.
 
@@ -37,6 +39,7 @@ def report_run(
         logits: what the network gives for them.
         kernels: the first layer's.
         feature_maps: the layers' outputs for the first image, by name, from first to last.
+        shown: number of examples to show with their predictions, evenly spaced in the set.
 
     Returns:
         The path of `report.html`.
@@ -45,6 +48,7 @@ def report_run(
         InputError: if the metrics cannot be read or the folder cannot be written.
     """
     metrics = read_metrics(folder)
+    rows = np.linspace(0, len(labels) - 1, min(shown, len(labels))).round().astype(int)
     record = json.loads((folder / "config.json").read_text())
     predictions = logits.argmax(axis=-1)
     headline = {f"of {len(labels):,} test images right": f"{np.mean(predictions == labels):.2%}"}
@@ -64,6 +68,7 @@ def report_run(
         metrics=metrics,
         class_names=class_names,
         confusion=confusion_matrix(labels, predictions, len(class_names)),
+        predictions=Predictions(images[rows], labels[rows], logits[rows]),
         mistakes=find_mistakes(images, labels, logits),
         kernels=kernels,
         digit=images[0],

@@ -11,6 +11,7 @@ from fcnn.report.feature_maps import FeatureMap, draw_feature_maps
 from fcnn.report.kernels import MOST_KERNELS, draw_kernels
 from fcnn.report.mistakes import Mistakes, count_shown, draw_mistakes
 from fcnn.report.page import Section
+from fcnn.report.predictions import Predictions, draw_predictions
 from fcnn.report.style import encode_png
 
 
@@ -36,6 +37,15 @@ def confusion_section(confusion: Int[np.ndarray, "label prediction"], class_name
         text += f" Most frequent: {', '.join(pairs)}."
         text += f" Hardest class: {class_names[hardest]}, {100 * accuracies[hardest]:.1f} % right."
     return Section("confusion", "Confusion matrix", text, encode_png(draw_confusion(confusion, class_names)))
+
+
+def predictions_section(predictions: Predictions, class_names: Sequence[str]) -> Section:
+    """Returns some examples, right or wrong; see `draw_predictions`."""
+    text = (
+        f"{len(predictions.labels)} test images, evenly spaced in the set, with the prediction and its probability; "
+        "where it is wrong, the true class stands before it."
+    )
+    return Section("predictions", "Predictions", text, encode_png(draw_predictions(predictions, class_names)))
 
 
 def mistakes_section(

@@ -12,16 +12,18 @@ from fcnn.errors import InputError
 from fcnn.report.feature_maps import FeatureMap
 from fcnn.report.mistakes import Mistakes
 from fcnn.report.page import render_page
+from fcnn.report.predictions import Predictions
 from fcnn.report.sections import (
     confusion_section,
     curves_section,
     feature_maps_section,
     kernels_section,
     mistakes_section,
+    predictions_section,
 )
 from fcnn.report.style import encode_png
 
-_PICTURES = ("curves", "confusion", "mistakes", "kernels", "feature_maps")
+_PICTURES = ("curves", "confusion", "predictions", "mistakes", "kernels", "feature_maps")
 
 
 def write_report(
@@ -32,6 +34,7 @@ def write_report(
     metrics: Sequence[Mapping[str, int | float]],
     class_names: Sequence[str],
     confusion: Int[np.ndarray, "label prediction"] | None,
+    predictions: Predictions | None,
     mistakes: Mistakes | None,
     kernels: Float[np.ndarray, "kernel_height kernel_width in_channel out_channel"] | None,
     digit: UInt8[np.ndarray, "height width channel"] | None,
@@ -48,6 +51,7 @@ def write_report(
         metrics: the rows of `metrics.jsonl`.
         class_names: names of the classes.
         confusion: number of test examples for each label and prediction.
+        predictions: some test examples, right or wrong.
         mistakes: test examples that the network got wrong, most confident first.
         kernels: the first layer's.
         digit: the example of the feature maps.
@@ -64,6 +68,8 @@ def write_report(
         sections.append(curves_section(metrics))
     if confusion is not None and confusion.sum() > 0:
         sections.append(confusion_section(confusion, class_names))
+    if predictions is not None and len(predictions.labels):
+        sections.append(predictions_section(predictions, class_names))
     if mistakes is not None and len(mistakes.labels):
         sections.append(mistakes_section(mistakes, confusion, class_names))
     if kernels is not None and kernels.size:

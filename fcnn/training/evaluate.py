@@ -44,8 +44,8 @@ def evaluate(
 
 def predict(
     state: TrainState, predict_batch: PredictStep, split: tuple, *, batch_size: int, mesh: Mesh | None = None
-) -> Float[np.ndarray, "n class"]:
-    """Returns the logits of every example of a set, in its order; arguments as in `evaluate`.
+) -> Float[np.ndarray, "n ..."]:
+    """Returns what a network gives for every example of a set, its logits, in the set's order.
 
     Args:
         state: whose network.
@@ -54,8 +54,8 @@ def predict(
         batch_size: examples a call.
         mesh: the mesh that the step was made for.
     """
-    logits = [np.asarray(predict_batch(state, batch)) for batch in _padded_batches(*split, batch_size, mesh)]
-    return np.concatenate(logits)[: len(split[1])]
+    outputs = [np.asarray(predict_batch(state, batch)) for batch in _padded_batches(*split, batch_size, mesh)]
+    return np.concatenate(outputs)[: len(split[1])]
 
 
 def _padded_batches(
@@ -81,5 +81,6 @@ def _padded_batches(
             "label": labels[start : start + count],
             "mask": np.ones(count, np.float32),
         }
-        batch = {name: np.pad(x, ((0, batch_size - count), *((0, 0),) * (x.ndim - 1))) for name, x in batch.items()}
+        if count < batch_size:
+            batch = {name: np.pad(x, ((0, batch_size - count), *((0, 0),) * (x.ndim - 1))) for name, x in batch.items()}
         yield batch if mesh is None else parallel.shard_batch(mesh, batch)

@@ -1,11 +1,13 @@
 """Optimizers and learning rate schedules, by the field's conventions, from optax."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import optax
 
 from fcnn.errors import InputError, unknown_name
+from fcnn.training.freezing import by_path
 from fcnn.training.losses import kernels_of
 
 
@@ -13,6 +15,7 @@ def make_optimizer(
     name: str,
     learning_rate: optax.ScalarOrSchedule,
     *,
+    rates: Mapping[str, optax.ScalarOrSchedule] = MappingProxyType({}),
     momentum: float = 0.9,
     nesterov: bool = False,
     beta2: float = 0.999,
@@ -24,6 +27,7 @@ def make_optimizer(
     Args:
         name: "sgd" (with momentum, as PyTorch's), "adam" or "adamw".
         learning_rate: a rate, or a schedule from step to rate.
+        rates: other rates or schedules by parameter path, `{pattern: rate}`; see `match_parameters`.
         momentum: SGD's momentum; Adam's first beta.
         nesterov: whether SGD's momentum is Nesterov's.
         beta2: Adam's second beta.
@@ -33,10 +37,12 @@ def make_optimizer(
         clip_norm: norm to which the gradient of all parameters together is clipped.
 
     Raises:
-        InputError: if there is no such optimizer, or a number is out of its range.
+        InputError: if there is no such optimizer, or a number is out of its range; (its `init`) if a pattern matches no
+            parameter.
     """
-    if not callable(learning_rate):
-        _require_not_negative("learning rate", learning_rate)
+    for rate in (learning_rate, *rates.values()):
+        if not callable(rate):
+            _require_not_negative("learning rate", rate)
     _require_not_negative("weight decay", weight_decay)
     for what, value in (("momentum", momentum), ("beta2", beta2)):
         if not 0 <= value < 1:
@@ -45,17 +51,24 @@ def make_optimizer(
         raise InputError(f"clip norm must be positive, got {clip_norm}: leave it out for no clipping")
     if name == "adam" and weight_decay:
         raise InputError("adam has no weight decay here: take adamw, whose decay is decoupled from the gradient")
+    if name not in ("adam", "adamw", "sgd"):
+        raise unknown_name("optimizer", name, ("adam", "adamw", "sgd"))
+
+    def descent(rate):
+        if name == "sgd":
+            decay = [optax.add_decayed_weights(weight_decay, kernels_of)] if weight_decay else []
+            return [*decay, optax.sgd(rate, momentum or None, nesterov)]
+        if name == "adam":
+            return [optax.adam(rate, momentum, beta2)]
+        return [optax.adamw(rate, momentum, beta2, weight_decay=weight_decay, mask=kernels_of)]
+
+    parts = descent(learning_rate)
+    if rates:
+        parts = [
+            by_path({pattern: optax.chain(*descent(rate)) for pattern, rate in rates.items()}, optax.chain(*parts))
+        ]
     clipping = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
-    if name == "sgd":
-        decay = [optax.add_decayed_weights(weight_decay, kernels_of)] if weight_decay else []
-        return optax.chain(*clipping, *decay, optax.sgd(learning_rate, momentum or None, nesterov))
-    if name == "adam":
-        return optax.chain(*clipping, optax.adam(learning_rate, momentum, beta2))
-    if name == "adamw":
-        return optax.chain(
-            *clipping, optax.adamw(learning_rate, momentum, beta2, weight_decay=weight_decay, mask=kernels_of)
-        )
-    raise unknown_name("optimizer", name, ("adam", "adamw", "sgd"))
+    return optax.chain(*clipping, *parts)
 
 
 def warmup_cosine(peak: float, steps: int, warmup: int = 0) -> optax.Schedule:

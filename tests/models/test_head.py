@@ -61,15 +61,39 @@ def test_variables_of_another_network_are_refused(key):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_head_of_its_inputs_gives_the_logits(name, random):
+def test_the_head_on_the_body_gives_the_logits(name, random):
     model, shape = network(name, 3)
     variables = variables_of(model, shape)
     images = jnp.asarray(random.random((2, *shape[1:])), jnp.float32)
-    head = variables["params"][model.heads[0]]
 
     @jax.jit
     def both(images):
-        return fcnn.head_inputs(model, variables, images), model.apply(variables, images, train=False)
+        features = fcnn.Body(model).apply(variables, images, train=False)
+        logits = fcnn.Head(model).apply(variables, features, train=False)
+        return logits, model.apply(variables, images, train=False)
 
-    features, logits = both(images)
-    np.testing.assert_allclose(features @ head["kernel"] + head["bias"], logits, rtol=1e-4)
+    logits, expected = both(images)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4)
+
+
+def test_a_head_is_trained_within_its_network(random):
+    model, shape = network("resnet_tiny", 3)
+    variables = variables_of(model, shape)
+    tx = fcnn.freeze(fcnn.make_optimizer("sgd", 0.1), fcnn.body_layers(model, variables["params"]))
+    head = fcnn.Head(model)
+    state = fcnn.create_state(head, tx, key=jax.random.key(0), input_shape=(1, 1, 1, 64), variables=variables)
+    batch = {"image": random.random((6, 1, 1, 64), np.float32), "label": np.arange(6, dtype=np.int32) % 3}
+    step, losses = fcnn.make_train_step(head, tx), []
+    for _ in range(5):
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
+    assert losses[-1] < losses[0]
+    same = jax.tree.map(np.array_equal, state.variables, variables)
+    assert not any(jax.tree.leaves(same["params"].pop("fc")))
+    assert all(jax.tree.leaves(same))
+
+
+def test_the_body_is_all_but_the_heads():
+    model, shape = network("googlenet_tiny", 3)
+    params = variables_of(model, shape)["params"]
+    assert set(params) - set(fcnn.body_layers(model, params)) == {"fc", "aux1", "aux2"}

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from fcnn.errors import InputError
-from fcnn.report import Mistakes, write, write_report
+from fcnn.report import Mistakes, Predictions, write, write_report
 
-PICTURES = ["confusion.png", "curves.png", "feature_maps.png", "kernels.png", "mistakes.png"]
+PICTURES = ["confusion.png", "curves.png", "feature_maps.png", "kernels.png", "mistakes.png", "predictions.png"]
 
 
 @pytest.fixture
@@ -26,6 +26,9 @@ def run():
         "metrics": [{"epoch": e, "train_loss": 1 / e, "train_top1": 0.9, "test_top1": 0.8} for e in (1, 2, 3)],
         "class_names": ["zero", "one", "two"],
         "confusion": confusion,
+        "predictions": Predictions(
+            random.integers(0, 256, (2, 8, 8, 1), np.uint8), np.array([0, 1]), random.normal(size=(2, 3))
+        ),
         "mistakes": Mistakes(
             images=random.integers(0, 256, (4, 8, 8, 1), dtype=np.uint8),
             labels=np.array([0, 0, 0, 0]),
@@ -56,6 +59,7 @@ def test_page_holds_the_pictures_and_needs_nothing_else(tmp_path, run):
     assert not re.search(r"https?:|<script|<link|@import|url\(", html)
     assert html.count("<img ") == html.count('src="data:image/png;base64,') == len(PICTURES)
     assert "96.8 %" in html
+    assert "2 test images, evenly spaced" in html
     assert "All 4 mistakes in 124 test images" in html
     assert "zero → two (4)" in html
 
@@ -79,6 +83,7 @@ def test_text_is_escaped(tmp_path, run):
     [
         ({"metrics": []}, "curves.png"),
         ({"confusion": None}, "confusion.png"),
+        ({"predictions": None}, "predictions.png"),
         ({"mistakes": None}, "mistakes.png"),
         ({"kernels": None}, "kernels.png"),
         ({"feature_maps": {}}, "feature_maps.png"),

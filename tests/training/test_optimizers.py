@@ -43,6 +43,17 @@ def test_the_gradient_of_all_parameters_together_is_clipped():
     np.testing.assert_allclose(after["c1"]["bias"], 1 - 3 / norm, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_other_rates_by_path(name):
+    gradients = jax.tree.map(lambda p: jnp.full_like(p, 3.0), PARAMS)
+    options = {"weight_decay": 0.0 if name == "adam" else 0.1, "clip_norm": 1.0}
+    rates = {"norm": 0.02, ".*/bias": lambda step: 0.03}
+    after = updated(fcnn.make_optimizer(name, 0.01, rates=rates, **options), gradients, steps=2)
+    for layer, leaf, rate in (("c1", "kernel", 0.01), ("norm", "scale", 0.02), ("c1", "bias", 0.03)):
+        expected = updated(fcnn.make_optimizer(name, rate, **options), gradients, steps=2)
+        np.testing.assert_allclose(after[layer][leaf], expected[layer][leaf], rtol=1e-6)
+
+
 def test_the_schedule_rises_and_falls():
     schedule = fcnn.warmup_cosine(0.4, steps=100, warmup=10)
     rates = [float(schedule(step)) for step in range(101)]
@@ -66,6 +77,8 @@ def test_the_schedule_falls_at_some_steps(warmup, first):
         (lambda: fcnn.make_optimizer("sdg", 0.1), "did you mean sgd"),
         (lambda: fcnn.make_optimizer("sgd", -0.1), "learning rate must not be negative, got -0.1"),
         (lambda: fcnn.make_optimizer("sgd", float("nan")), "learning rate"),
+        (lambda: fcnn.make_optimizer("sgd", 0.1, rates={"c1": -1.0}), "learning rate must not be negative, got -1.0"),
+        (lambda: fcnn.make_optimizer("sgd", 0.1, rates={"c2": 1.0}).init(PARAMS), "'c2' matches no parameter"),
         (lambda: fcnn.make_optimizer("sgd", 0.1, weight_decay=-1), "weight decay must not be negative"),
         (lambda: fcnn.make_optimizer("sgd", 0.1, momentum=1.0), "momentum"),
         (lambda: fcnn.make_optimizer("sgd", 0.1, clip_norm=0.0), "clip norm must be positive"),
