@@ -13,17 +13,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
-from tensorboardX import SummaryWriter
 
 from fcnn import parallel
 from fcnn.errors import InputError
-from fcnn.training import checkpoints
-from fcnn.training.progress import epoch_line, progress_bar
-from fcnn.training.run import write_metrics
+from fcnn.training.display import TrainingBar, epoch_line
+from fcnn.training.logbook import Progress, Rows, open_logbook
 from fcnn.training.state import TrainState
 from fcnn.training.step import TrainStep, scan_steps
-
-Rows = list[dict[str, float]]
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -79,77 +75,45 @@ def fit(
     """
     if epochs < 1 or steps_per_call < 1:
         raise InputError(f"epochs and steps per call must be at least 1, got {epochs} and {steps_per_call}")
-    steps_per_epoch = loader.steps_per_epoch
+    steps_per_epoch, steps = loader.steps_per_epoch, epochs * loader.steps_per_epoch
     if mesh is not None:
         state = parallel.replicate(mesh, state)
     advance, calls = _plan(step, loader, steps_per_call, resident_bytes, mesh)
-    rows: Rows = []
-    sums: dict[str, float] = {}
-    seconds = 0.0
-    is_main = parallel.is_main_process()
+    # Operation by operation, a schedule is a dozen small programs to compile.
+    rate_at = None if learning_rate is None else jax.jit(learning_rate)
 
     with ExitStack() as stack:
-        manager = writer = None
-        if run_folder is not None:
-            manager = stack.enter_context(checkpoints.open_checkpoints(Path(run_folder)))
-            restored = checkpoints.restore_checkpoint(manager, state)
-            if restored is not None:
-                state, progress = restored
-                rows, sums, seconds = progress["rows"], progress["sums"], progress["seconds"]
-            if is_main:
-                writer = stack.enter_context(SummaryWriter(str(run_folder), purge_step=int(state.step) or None))
+        logbook, state, progress = stack.enter_context(open_logbook(run_folder, state))
         interrupted = stack.enter_context(_interruption())
-        bar = stack.enter_context(progress_bar(console or Console(quiet=True)))
-        task = bar.add_task(
-            "train", total=epochs * steps_per_epoch, completed=int(state.step), batch_size=loader.batch_size,
-            epoch=len(rows) + 1, metrics="",
-        )  # fmt: skip
-
-        def save(score=None):
-            if manager is not None:
-                progress = {"rows": rows, "sums": sums, "seconds": seconds}
-                checkpoints.save_checkpoint(manager, state, progress, score)
-
-        for epoch in range(int(state.step) // steps_per_epoch, epochs):
-            clock = time.perf_counter() - seconds
-            position = int(state.step) - epoch * steps_per_epoch
-            pending = None
-            for batch in calls(epoch, position):
-                state, metrics = advance(state, batch)
-                # The metrics are fetched one call late, so that the device never waits for the host.
-                if pending is not None:
-                    _add(sums, pending, bar, task)
-                pending = metrics
-                if interrupted.is_set():
-                    break
-            _add(sums, pending, bar, task)
-            seconds = time.perf_counter() - clock
-            if interrupted.is_set() and int(state.step) < (epoch + 1) * steps_per_epoch:
+        done, epoch = int(state.step), len(progress.rows) + 1
+        bar = TrainingBar(console, steps=steps, done=done, epoch=epoch, batch_size=loader.batch_size)
+        stack.enter_context(bar)
+        for epoch in range(done // steps_per_epoch, epochs):
+            batches = calls(epoch, done - epoch * steps_per_epoch)
+            state, progress = _train_epoch(advance, batches, state, progress, bar, interrupted)
+            done = int(state.step)
+            if interrupted.is_set() and done < (epoch + 1) * steps_per_epoch:
                 break
-            row = _row(epoch + 1, int(state.step), sums, seconds)
-            if learning_rate is not None:
-                row["learning_rate"] = float(learning_rate(row["step"] - 1))
+            row = _row(epoch + 1, done, progress)
+            if rate_at is not None:
+                row["learning_rate"] = float(rate_at(done - 1))
             if evaluate is not None:
                 row |= {f"test_{name}": value for name, value in evaluate(state).items()}
-            rows.append(row)
-            sums, seconds = {}, 0.0
-            bar.update(task, epoch=min(epoch + 2, epochs))
-            if is_main:
+            progress = Progress([*progress.rows, row], {}, 0.0)
+            bar.show_epoch(min(epoch + 2, epochs))
+            if parallel.is_main_process():
                 bar.console.print(epoch_line(row, epochs), highlight=False)
-            if writer is not None:
-                write_metrics(Path(run_folder), rows)
-                for name, value in row.items():
-                    writer.add_scalar(name, value, row["step"])
-            save(row.get("test_top1", -row["train_loss"]))
+            logbook.record(progress.rows)
+            logbook.save(state, progress, row.get("test_top1", -row["train_loss"]))
             if interrupted.is_set():
                 break
-        if interrupted.is_set() and int(state.step) < epochs * steps_per_epoch:
-            save()
+        if interrupted.is_set() and done < steps:
+            logbook.save(state, progress)
             where = (
                 f"saved in {run_folder}: continue with --resume" if run_folder else "nothing was saved: no run folder"
             )
-            raise InterruptedRun(f"stopped after step {int(state.step)} of {epochs * steps_per_epoch}, {where}")
-    return state, rows
+            raise InterruptedRun(f"stopped after step {done} of {steps}, {where}")
+    return state, progress.rows
 
 
 def _plan(step, loader, steps_per_call, resident_bytes, mesh):
@@ -178,33 +142,45 @@ def _plan(step, loader, steps_per_call, resident_bytes, mesh):
     return lambda state, indices: several(state, examples, indices), index_blocks
 
 
-def _add(sums, metrics, bar, task):
-    """Adds the metrics of a call to the sums of the epoch, and shows them."""
+def _train_epoch(advance, batches, state, progress, bar, interrupted):
+    """Returns the state and the progress after the rest of an epoch, or after the call that was interrupted."""
+    clock = time.perf_counter() - progress.seconds
+    done, sums, pending = int(state.step), progress.sums, None
+    for batch in batches:
+        state, metrics = advance(state, batch)
+        # The metrics are fetched one call late, so that the device never waits for the host.
+        if pending is not None:
+            done, sums = _add(pending, done, sums, bar)
+        pending = metrics
+        if interrupted.is_set():
+            break
+    done, sums = _add(pending, done, sums, bar)
+    return state, progress._replace(sums=sums, seconds=time.perf_counter() - clock)
+
+
+def _add(metrics, done, sums, bar):
+    """Shows the metrics of a call; returns the number of steps after it, and the sums with it."""
     metrics = {name: np.atleast_1d(value).astype(np.float64) for name, value in jax.device_get(metrics).items()}
-    steps = len(metrics["loss"])
-    done = round(bar.tasks[task].completed)
     finite = np.isfinite(metrics["loss"])
     if not finite.all():
         raise NonFiniteLossError(
             f"the loss is {metrics['loss'][~finite][0]} at step {done + int(np.argmin(finite))}: lower the learning"
             " rate, clip the gradient, or check the data; the last good checkpoint is kept"
         )
-    for name, values in metrics.items():
-        sums[name] = sums.get(name, 0.0) + float(values.sum())
-    count = metrics["count"].sum()
-    shown = f"loss {metrics['loss'].sum() / count:.3f}  top-1 {metrics['top1'].sum() / count:6.2%} "
-    bar.update(task, advance=steps, metrics=shown)
+    of_call = {name: float(values.sum()) for name, values in metrics.items()}
+    bar.show_steps(len(finite), of_call)
+    return done + len(finite), {name: sums.get(name, 0.0) + value for name, value in of_call.items()}
 
 
-def _row(epoch, step, sums, seconds):
-    count = sums["count"]
+def _row(epoch, step, progress):
+    count = progress.sums["count"]
     return {
         "epoch": epoch,
         "step": step,
-        "train_loss": sums["loss"] / count,
-        "train_top1": sums["top1"] / count,
-        "seconds": seconds,
-        "images_per_second": count / seconds,
+        "train_loss": progress.sums["loss"] / count,
+        "train_top1": progress.sums["top1"] / count,
+        "seconds": progress.seconds,
+        "images_per_second": count / progress.seconds,
     }
 
 
