@@ -97,22 +97,31 @@ def sum_of_shifted_products(x, kernel, strides, pads, precision):
 
 def _shifted_products(x, kernel, *, strides, pads, precision):
     x, kernel = _pad(x, pads), kernel.astype(x.dtype)
+    images = x.shape[0]
     rows, columns, in_channels, out_channels = kernel.shape
     down, right = strides
     out_h, out_w = (x.shape[1] - rows) // down + 1, (x.shape[2] - columns) // right + 1
 
-    def shifted(x, axis, start, length, stride):
-        return lax.slice_in_dim(x, start, start + (length - 1) * stride + 1, stride, axis)
+    def shifted(row, column):
+        last_row, last_column = row + (out_h - 1) * down + 1, column + (out_w - 1) * right + 1
+        return x[:, row:last_row:down, column:last_column:right]
 
-    places = [shifted(x, 2, column, out_w, right) for column in range(columns)]
+    places = [shifted(row, column) for row in range(rows) for column in range(columns)]
+    kernel = kernel.reshape(len(places), in_channels, out_channels)
     if in_channels < 16:
-        # A product of so few columns is mostly overhead: those of a kernel's row are taken together.
-        places, kernel = [jnp.concatenate(places, axis=-1)], kernel.reshape(rows, 1, -1, out_channels)
-    return sum(
-        jnp.matmul(shifted(place, 1, row, out_h, down), kernel[row, column], precision=precision)
-        for row in range(rows)
-        for column, place in enumerate(places)
+        # Products of so few columns are mostly overhead.
+        places, kernel = [jnp.concatenate(places, axis=-1)], kernel.reshape(1, -1, out_channels)
+    # A product for each image by itself is what several cores share, unless its gradient is large beside the image.
+    products = images if in_channels * out_channels <= 2**14 else 1
+    out = sum(
+        jnp.matmul(
+            place.reshape(products, -1, place.shape[-1]),
+            jnp.broadcast_to(weights, (products, *weights.shape)),
+            precision=precision,
+        )
+        for place, weights in zip(places, kernel, strict=True)
     )
+    return out.reshape(images, out_h, out_w, out_channels)
 
 
 def _pad(x, pads):

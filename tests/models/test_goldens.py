@@ -85,7 +85,8 @@ def test_training_step_is_that_of_torchvision():
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(labels)).mean()
         return loss, (logits, updates["batch_stats"])
 
-    step = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
+    # Some activations are so near zero that their last bit decides whether a gradient passes: compiled as for a user.
+    step = jax.jit(jax.value_and_grad(loss_of, has_aux=True), compiler_options={"xla_backend_optimization_level": 3})
     (loss, (logits, batch_stats)), gradients = step(variables["params"], variables["batch_stats"])
 
     np.testing.assert_array_equal(labels, golden["labels"])
