@@ -6,16 +6,23 @@ import io
 import re
 import statistics
 import sys
+import tempfile
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import tyro
 from rich.console import Console
 
 from fcnn import parallel
 from fcnn.errors import InputError, unknown_name
+from fcnn.pretrained.download import cache_folder
 from fcnn.training import NonFiniteLossError, open_run
+
+_OLDEST_PROGRAM = 30 * 24 * 3600  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +37,8 @@ class RunOptions:
     """Remove the run that the folder holds."""
     seeds: int = 1
     """Number of runs, with the seeds from --seed on."""
+    compilation_cache: bool = True
+    """Keep compiled programs in the user's cache folder, from where the next run has them at once."""
     coordinator: str | None = None
     """Address host:port of process 0, where several processes train together."""
     processes: int = 1
@@ -57,7 +66,10 @@ def run_experiment(
     try:
         config, options = parse(recipes, sys.argv[1:] if arguments is None else arguments)
         parallel.initialize_processes(options.coordinator, options.processes, options.process)
-        _run_seeds(name, config, options, train, console if parallel.is_main_process() else Console(quiet=True))
+        console = console if parallel.is_main_process() else Console(quiet=True)
+        if options.compilation_cache:
+            _keep_compiled_programs(console)
+        _run_seeds(name, config, options, train, console)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped before training began", file=sys.stderr)
         sys.exit(130)
@@ -100,6 +112,36 @@ def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Ru
         lines = [line.strip("╭╮╰╯│─|+- ") for line in complaint.getvalue().splitlines()]
         raise InputError(f"{[line for line in lines if line][1]} (--help lists the options)") from stop
     return parsed.config, parsed.run
+
+
+def _keep_compiled_programs(console):
+    """Has JAX keep what it compiles in the user's cache folder, unless the user has told JAX where, or not to.
+
+    JAX finds a program by its code and options, the versions of JAX and XLA, and the features of the machine.
+    """
+    if not jax.config.jax_enable_compilation_cache or jax.config.jax_compilation_cache_dir is not None:
+        return
+    folder = cache_folder() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        for program in folder.glob("*-cache"):
+            with contextlib.suppress(FileNotFoundError):  # another run may have removed it
+                if program.stat().st_mtime < time.time() - _OLDEST_PROGRAM:
+                    program.unlink()
+    except OSError as error:
+        console.print(f"compiled programs are not kept, {folder} cannot be written: {error.strerror}")
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # A program whose writing was cut off, by a kill or a full disk, is compiled anew.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    if jax.default_backend() == "cpu" and jax.config.jax_logging_level == "NOTSET":
+        # On CPUs with AVX-512, XLA reports an error for every program that it loads, because it does not find its own
+        # tuning options among the features of the machine (jax issue 38445). The level of its messages can be set
+        # together with that of Python's only, which is put back.
+        jax.config.update("jax_logging_level", "CRITICAL")
+        jax.config.update("jax_logging_level", "NOTSET")
 
 
 def _take_recipe(recipes, arguments):

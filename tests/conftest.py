@@ -8,6 +8,8 @@ import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+# What tests compile does not belong into the user's cache folder.
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import jaxtyping
 

@@ -47,8 +47,8 @@ def command(folder, few_digits, *options):
     return [*script, "--data-dir", str(few_digits), "--batch-size", "64", "--dropout-rate", "0.1", *options]
 
 
-def run(arguments, timeout=300):
-    environment = os.environ | {"XLA_FLAGS": ""}
+def run(arguments, timeout=300, **environment):
+    environment = os.environ | {"XLA_FLAGS": ""} | environment
     return subprocess.run(arguments, capture_output=True, text=True, timeout=timeout, env=environment)
 
 
@@ -59,6 +59,7 @@ def restore(folder):
 
 
 def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_not(few_digits, tmp_path):
+    """The one that is killed keeps its compiled programs, too, which changes nothing."""
     options = ("--epochs", "4", "--ema-decay", "0.9")
     whole = run(command(tmp_path / "whole", few_digits, *options))
     assert whole.returncode == 0, whole.stderr
@@ -70,10 +71,11 @@ def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_no
 
     # Killed once an epoch is written down, wherever it stands then, and once more soon after it went on.
     folder, epochs_seen = tmp_path / "killed", [1, 2]
+    cache = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path), "JAX_ENABLE_COMPILATION_CACHE": "true"}
     for seen in epochs_seen:
         process = subprocess.Popen(
             command(folder, few_digits, *options, "--resume"),
-            env=os.environ | {"XLA_FLAGS": ""}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=os.environ | {"XLA_FLAGS": ""} | cache, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         metrics, deadline = folder / "metrics.jsonl", time.monotonic() + 200
         while process.poll() is None and time.monotonic() < deadline:
@@ -82,8 +84,10 @@ def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_no
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    resumed = run(command(folder, few_digits, *options, "--resume"))
+    assert list(tmp_path.rglob("fcnn/compiled/jit_steps-*"))
+    resumed = run(command(folder, few_digits, *options, "--resume"), **cache)
     assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stderr == ""
     one, other = restore(tmp_path / "whole"), restore(folder)
     assert one.step == other.step == 80
     for tree in ("params", "ema", "opt_state"):
@@ -93,6 +97,53 @@ def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_no
         for each in (tmp_path / "whole", folder)
     ]
     assert rows[0] == rows[1]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The user's cache folder, and JAX without a setting for its cache."""
+    monkeypatch.setattr("fcnn.command_line.cache_folder", lambda: tmp_path / "cache")
+    names = "enable_compilation_cache", "compilation_cache_dir", "persistent_cache_min_compile_time_secs"
+    before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in names}
+    jax.config.update("jax_enable_compilation_cache", True)
+    yield tmp_path / "cache"
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def run_nothing(folder, *options):
+    mlp = load("mlp_mnist")
+    fcnn.run_experiment("mlp", mlp.RECIPES, lambda *_: 0.5, ["--run-folder", str(folder), *options])
+
+
+def test_compiled_programs_are_kept_for_a_month(cache, tmp_path, capsys):
+    folder = cache / "compiled"
+    folder.mkdir(parents=True)
+    for name, days in (("old-cache", 31), ("new-cache", 29), ("other", 31)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - days * 24 * 3600,) * 2)
+    run_nothing(tmp_path / "run")
+    assert jax.config.jax_compilation_cache_dir == str(folder)
+    assert {path.name for path in folder.iterdir()} == {"new-cache", "other"}
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("options", [(), ("--no-compilation-cache",)])
+def test_compiled_programs_are_not_kept_where_the_user_says_so(options, cache, tmp_path):
+    chosen = None if options else str(tmp_path / "chosen")
+    jax.config.update("jax_compilation_cache_dir", chosen)
+    run_nothing(tmp_path / "run", *options)
+    assert jax.config.jax_compilation_cache_dir == chosen
+    assert not cache.exists()
+
+
+def test_a_run_goes_on_where_compiled_programs_cannot_be_kept(cache, tmp_path, capsys):
+    cache.touch()
+    run_nothing(tmp_path / "run")
+    assert jax.config.jax_compilation_cache_dir is None
+    notice = capsys.readouterr().out
+    assert "compiled programs are not kept" in notice
+    assert notice.count("\n") == 1
 
 
 def test_several_seeds_give_mean_and_deviation(few_digits, tmp_path, capsys):
