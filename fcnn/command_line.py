@@ -1,7 +1,9 @@
 """From a command line to runs: what every experiment shares around its own `train`."""
 
+import atexit
 import contextlib
 import dataclasses
+import gc
 import io
 import re
 import statistics
@@ -62,6 +64,8 @@ def run_experiment(
         train: `(config, run_folder, console) -> test accuracy`.
         arguments: the command line; the process' own by default.
     """
+    # A last collection at the exit of the process would look through all of JAX for half a second.
+    atexit.register(gc.freeze)
     console = Console(highlight=False, soft_wrap=True)
     try:
         config, options = parse(recipes, sys.argv[1:] if arguments is None else arguments)
