@@ -1,7 +1,6 @@
 """The layers that the networks are made of, on top of `fcnn.ops`."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import no_type_check
 
 import flax.linen as nn
@@ -21,29 +20,36 @@ class Conv(nn.Conv):
     conv_general_dilated: Callable | None = ops.conv_general_dilated
 
 
-@no_type_check
-class PooledConv(Conv):
-    """A convolution, a pooling, and then the bias: a maximum gives the same before a bias as after it, to the last bit.
+class PooledConv(nn.Module):
+    """A convolution, a maximum over windows, and an activation, computed together by `fcnn.ops`.
 
-    Pooled first, there is less left to compute. The parameters are those of the `Conv` without the pooling.
+    The parameters are those of a `Conv` with this name, so that a network may take one layer for the other.
 
     Attributes:
-        pool: a maximum over windows.
+        features: number of output channels.
+        kernel_size: height and width of the kernels.
+        window: height and width of the windows, and the step between them.
+        activation: a function that does not fall anywhere.
+        padding: as in `fcnn.ops.conv2d`.
+        kernel_init: initializer of the kernels.
+        dtype: type of the computation.
     """
 
-    pool: Callable[[Array], Array] | None = None
+    features: int
+    kernel_size: tuple[int, int]
+    window: int
+    activation: Callable[[Array], Array]
+    padding: ops.Padding = "VALID"
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, inputs: Array) -> Array:
-        """Returns the pooled convolution of images [batch, height, width, channel]."""
-        options = {
-            field.name: getattr(self, field.name) for field in fields(Conv) if field.name not in ("parent", "name")
-        }
-        convolve = Conv(**options | {"use_bias": False})
-        nn.share_scope(self, convolve)
-        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
-        out = self.pool(convolve(inputs))
-        return out + bias.astype(out.dtype)
+    def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch out_h out_w features"]:
+        """Returns the activations after the pooling."""
+        kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return ops.conv2d_max_pool(x, kernel, bias, self.activation, self.window, self.padding)
 
 
 class MaxPool(nn.Module):

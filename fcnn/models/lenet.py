@@ -65,8 +65,7 @@ class LeNet(nn.Module):
 
         def convolve_and_pool(x, features, layer, pool_layer):
             if train and self.pooling == "max" and not self.batch_norm:
-                # A monotone activation, too, gives the same after a maximum as before it.
-                return activate(PooledConv(features, **options, pool=pool(name=pool_layer), name=layer)(x))
+                return PooledConv(features, **options, window=2, activation=activate, name=layer)(x)
             x = normalise(name=f"{layer}_norm")(conv(features, name=layer)(x))
             return pool(name=pool_layer)(activate(x))
 

@@ -35,7 +35,7 @@ def conv2d(
         padding: "SAME", "VALID", or pixels of zeros (before, after) in height and in width.
         precision: as in `jax.lax.conv_general_dilated`.
     """
-    pads = _explicit_padding(x.shape[1:3], kernel.shape[:2], strides, padding)
+    pads = explicit_padding(x.shape[1:3], kernel.shape[:2], strides, padding)
 
     def direct(x, kernel):
         return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_NHWC, precision=precision)
@@ -62,7 +62,10 @@ def conv_general_dilated(lhs, rhs, window_strides, padding, **options):
     return lax.conv_general_dilated(lhs, rhs, window_strides, padding, **options)
 
 
-def _explicit_padding(size, window, strides, padding):
+def explicit_padding(
+    size: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Padding
+) -> tuple[tuple[int, int], ...]:
+    """Returns the pixels (before, after) that a padding means, in height and in width."""
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(size, window, strides, padding)
     return tuple((int(low), int(high)) for low, high in padding)

@@ -1,7 +1,5 @@
 """Pooling over windows of an image."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -38,7 +36,9 @@ def max_pool(
         )
     exact = window == strides and all(size % k == 0 for size, k in zip(x.shape[1:3], window, strict=True))
     if exact and not any(map(any, padding)):
-        return _max_of_blocks(x, window)
+        blocks = x.reshape(x.shape[0], x.shape[1] // window[0], window[0], x.shape[2] // window[1], window[1], -1)
+        blocks = blocks.transpose(2, 4, 0, 1, 3, 5)
+        return first_largest(blocks.reshape(-1, *blocks.shape[2:]))
     return lax.reduce_window(
         x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), ((0, 0), *map(tuple, padding), (0, 0))
     )
@@ -54,29 +54,24 @@ def _overhang(size, window, stride, low, high):
     return missing if padded + missing - window < size + low else 0
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _max_of_blocks(x, window):
-    """Returns the maximum of blocks that tile the image."""
-    return _as_blocks(x, window).max(axis=(2, 4))
+@jax.custom_jvp
+def first_largest(x: Float[Array, "n *shape"]) -> Float[Array, "*shape"]:
+    """Returns the maximum along the first axis; its gradient goes to the first of equal values, as in PyTorch."""
+    largest = x[0]
+    for place in x[1:]:
+        largest = jnp.maximum(largest, place)
+    return largest
 
 
-@_max_of_blocks.defjvp
-def _max_of_blocks_jvp(window, primals, tangents):
-    (x,), (x_tangent,) = primals, tangents
-    blocks = _as_blocks(x, window)
-    largest = _max_of_blocks(x, window)
-    # The gradient of `max` itself would be shared among equal pixels.
-    position = lax.broadcasted_iota(jnp.int32, (window[0], 1, window[1], 1), 0) * window[1]
-    position += lax.broadcasted_iota(jnp.int32, (window[0], 1, window[1], 1), 2)
-    is_largest = blocks == largest[:, :, None, :, None]
-    first = jnp.where(is_largest, position, window[0] * window[1]).min(axis=(2, 4), keepdims=True)
-    return largest, jnp.where(position == first, _as_blocks(x_tangent, window), 0).sum(axis=(2, 4))
-
-
-def _as_blocks(x, window):
-    batch, height, width, channels = x.shape
-    rows, columns = window
-    return x.reshape(batch, height // rows, rows, width // columns, columns, channels)
+@first_largest.defjvp
+def _first_largest_jvp(primals, tangents):
+    (x,), (tangent,) = primals, tangents
+    largest = first_largest(x)
+    first = jnp.full(largest.shape, len(x) - 1)
+    for place in reversed(range(len(x) - 1)):
+        first = jnp.where(x[place] == largest, place, first)
+    places = lax.broadcasted_iota(jnp.int32, (len(x), *[1] * largest.ndim), 0)
+    return largest, jnp.where(places == first, tangent, 0).sum(axis=0)
 
 
 def avg_pool(
