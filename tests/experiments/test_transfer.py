@@ -123,13 +123,13 @@ def test_a_pattern_that_matches_nothing_is_refused(run, option):
         run(**option)
 
 
-def test_mnist_transfer_compares_three_ways_on_equal_terms(digits):
-    """On a few digits, so that it takes a second: that each way gives an accuracy for each seed, the same again."""
+def test_mnist_transfer_compares_four_ways_on_equal_terms(digits):
+    """On a few digits and for a few steps: each way learns, and gives an accuracy for each seed."""
     demonstration = runpy.run_path(str(EXPERIMENTS / "transfer_mnist.py"))
     few, source = (demonstration["digits"](digits, *limits) for limits in ((5, 9), (0, 4)))
     assert (few.labels.min(), few.labels.max()) == (0, 4)
     assert len(few.labels) + len(source.labels) == len(digits.labels)
-    config = demonstration["Config"](repetitions=2, images_per_class=6, steps=20, source_epochs=1)
+    config = demonstration["Config"](repetitions=2, images_per_class=6, steps=40, source_epochs=10)
     accuracies = demonstration["compare"](config, source, few, few)
-    assert list(accuracies) == ["from scratch", "head only", "fine-tuned"]
-    assert all(len(values) == 2 and min(values) > 0.25 for values in accuracies.values())
+    assert list(accuracies) == ["from scratch", "head only", "last three layers", "fine-tuned"]
+    assert all(len(values) == 2 and min(values) > 0.4 for values in accuracies.values())
