@@ -1,4 +1,7 @@
-"""Trains LeNet in PyTorch, a round for each line of the standard input: throughput.py's other process."""
+"""Trains a network in PyTorch, a round for each line of the standard input: throughput.py's other process.
+
+The networks are those of stock_networks.py, layer by layer.
+"""
 
 import sys
 
@@ -6,17 +9,100 @@ import torch
 from torch import nn
 
 
-def main(steps: int, batch_size: int) -> None:
-    """Does rounds of steps on random digits, and answers each line with a line."""
-    model = nn.Sequential(
+class Residual(nn.Module):
+    """Two convolutions and what goes around them."""
+
+    def __init__(self, before: int, width: int, stride: int, projects: bool):
+        super().__init__()
+        self.stride, self.more = stride, width - before
+        self.inner = nn.Sequential(
+            nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width),
+        )  # fmt: skip
+        self.projection = None
+        if projects and (stride > 1 or self.more):
+            self.projection = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns the sum."""
+        around = x
+        if self.projection is not None:
+            around = self.projection(x)
+        elif self.more:
+            half = self.more // 2
+            around = nn.functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, half, self.more - half))
+        return nn.functional.relu(around + self.inner(x))
+
+
+def resnet(classes: int, widths: tuple[int, ...], blocks: int, imagenet: bool) -> nn.Module:
+    """Returns a residual network of basic blocks."""
+    layers = [
+        nn.Conv2d(3, widths[0], *((7, 2, 3) if imagenet else (3, 1, 1)), bias=False),
+        nn.BatchNorm2d(widths[0]),
+        nn.ReLU(inplace=True),
+    ]
+    layers += [nn.MaxPool2d(3, 2, 1)] if imagenet else []
+    before = widths[0]
+    for stage, width in enumerate(widths):
+        for block in range(blocks):
+            layers.append(Residual(before, width, 2 if stage > 0 and block == 0 else 1, imagenet))
+            before = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
+
+
+def vgg11(classes: int) -> nn.Module:
+    """Returns VGG-11 with batch normalisation."""
+    layers, before = [], 3
+    for widths in ((64,), (128,), (256, 256), (512, 512), (512, 512)):
+        for width in widths:
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            before = width
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(7), nn.Flatten(),
+        nn.Linear(512 * 49, 4096), nn.ReLU(inplace=True), nn.Dropout(),
+        nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(4096, classes),
+    )  # fmt: skip
+
+
+def alexnet(classes: int) -> nn.Module:
+    """Returns AlexNet in one tower."""
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2),
+        nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2),
+        nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(inplace=True),
+        nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(inplace=True),
+        nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2),
+        nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Dropout(), nn.Linear(256 * 36, 4096), nn.ReLU(inplace=True),
+        nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Linear(4096, classes),
+    )  # fmt: skip
+
+
+def lenet(classes: int) -> nn.Module:
+    """Returns LeNet-5."""
+    return nn.Sequential(
         nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 120, 5), nn.ReLU(), nn.Flatten(),
-        nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
-    ).to(memory_format=torch.channels_last)  # fmt: skip
+        nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes),
+    )  # fmt: skip
+
+
+NETWORKS = {
+    "lenet": lenet,
+    "resnet20": lambda classes: resnet(classes, (16, 32, 64), 3, imagenet=False),
+    "resnet18": lambda classes: resnet(classes, (64, 128, 256, 512), 2, imagenet=True),
+    "vgg11_bn": vgg11,
+    "alexnet": alexnet,
+}
+
+
+def main(network: str, steps: int, batch_size: int, size: int, channels: int, classes: int) -> None:
+    """Does rounds of steps on random images, and answers each line with a line."""
+    model = NETWORKS[network](classes).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    images = torch.rand(steps, batch_size, 1, 32, 32)
-    labels = torch.randint(0, 10, (steps, batch_size))
+    images = torch.rand(steps, batch_size, channels, size, size)
+    labels = torch.randint(0, classes, (steps, batch_size))
     for _ in sys.stdin:
         for image, label in zip(images, labels, strict=True):
             optimizer.zero_grad()
@@ -27,4 +113,4 @@ def main(steps: int, batch_size: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))
