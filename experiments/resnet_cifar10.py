@@ -2,7 +2,7 @@
 
 FOLDER holds the unpacked binary version, https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz.
 
-python experiments/resnet_cifar10.py --data-dir FOLDER                       # ResNet-20, 20 epochs
+python experiments/resnet_cifar10.py --data-dir FOLDER                       # ResNet-20, 12 epochs
 python experiments/resnet_cifar10.py --data-dir FOLDER --recipe paper        # 64,000 steps
 python experiments/resnet_cifar10.py --data-dir FOLDER --network resnet56
 """
@@ -26,13 +26,13 @@ class Config:
     """resnet20, resnet32, resnet44, resnet56 or resnet110."""
     data_dir: Path | None = None
     """Folder of the binary version of CIFAR-10."""
-    epochs: int = 20
+    epochs: int = 12
     batch_size: int = 128
     learning_rate: float = 0.2
     """Highest learning rate of gradient descent with momentum."""
     schedule: Literal["cosine", "steps"] = "cosine"
     """How it falls: to 0 along half a cosine, or to a tenth after half and after three quarters of the steps."""
-    warmup: float = 0.1
+    warmup: float = 0.15
     """Share of the steps before it is reached: it rises to it before a cosine, and is a tenth of it before steps."""
     nesterov: bool = True
     weight_decay: float = 5e-4

@@ -5,6 +5,7 @@ from fcnn.command_line import run_experiment
 from fcnn.data import Dataset, FolderLoader, Loader, Split, balanced_subset, channel_statistics, load_dataset
 from fcnn.errors import InputError
 from fcnn.examine import examine_run
+from fcnn.memory import keep_freed_memory
 from fcnn.models import (
     Body,
     FrozenNorms,
@@ -66,6 +67,7 @@ __all__ = [
     "export_torchvision",
     "fit",
     "freeze",
+    "keep_freed_memory",
     "layer_table",
     "list_models",
     "load_checkpoint",

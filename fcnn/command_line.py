@@ -21,6 +21,7 @@ from rich.console import Console
 
 from fcnn import parallel
 from fcnn.errors import InputError, unknown_name
+from fcnn.memory import keep_freed_memory
 from fcnn.pretrained.download import cache_folder
 from fcnn.training import NonFiniteLossError, open_run
 
@@ -66,6 +67,7 @@ def run_experiment(
     """
     # A last collection at the exit of the process would look through all of JAX for half a second.
     atexit.register(gc.freeze)
+    keep_freed_memory()
     console = Console(highlight=False, soft_wrap=True)
     try:
         config, options = parse(recipes, sys.argv[1:] if arguments is None else arguments)

@@ -18,6 +18,7 @@ ARROWS = {
     "parallel": set(),
     "report": set(),
     "errors": set(),
+    "memory": set(),
     "patterns": set(),
 }
 

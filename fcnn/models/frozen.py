@@ -7,6 +7,7 @@ import flax.linen as nn
 import flax.traverse_util
 from jaxtyping import Array, Float, PyTree
 
+from fcnn.models.layers import BatchNorm
 from fcnn.patterns import is_matched, match_paths
 
 
@@ -43,7 +44,7 @@ class FrozenNorms(NamedTuple):
 
         def evaluate_frozen(next_function, args, kwargs, context):
             layer = context.module
-            if not (isinstance(layer, nn.BatchNorm) and train and self._is_frozen(layer.path)):
+            if not (isinstance(layer, nn.BatchNorm | BatchNorm) and train and self._is_frozen(layer.path)):
                 return next_function(*args, **kwargs)
             evaluating = layer.clone(parent=None, use_running_average=True)
             return evaluating.apply(layer.variables, *args, **kwargs)

