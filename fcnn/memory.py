@@ -23,5 +23,4 @@ def keep_freed_memory() -> bool:
     if set_option is None:
         return False
     # One arena, of any size, never trimmed (-1), nothing by a mapping of its own.
-    options = ((_ARENA_MAX, 1), (_TRIM_THRESHOLD, -1), (_MMAP_MAX, 0))
-    return all([bool(set_option(name, value)) for name, value in options])
+    return all(set_option(*option) for option in ((_ARENA_MAX, 1), (_TRIM_THRESHOLD, -1), (_MMAP_MAX, 0)))

@@ -1,11 +1,14 @@
 """Pooling over windows of an image."""
 
+import functools
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from fcnn.ops.convolution import Padding
+from fcnn.ops.convolution import Padding, explicit_padding
 
 
 def max_pool(
@@ -24,11 +27,12 @@ def max_pool(
         x: images.
         window: height and width of the window in pixels.
         strides: step from window to window; the window's size by default.
-        padding: pixels added (before, after) in height and in width.
+        padding: "SAME", "VALID", or pixels (before, after) in height and in width.
         ceil_mode: whether a last window that is not whole counts too, as long as it starts inside the image or the
             padding before it, as in PyTorch.
     """
     strides = strides or window
+    padding = explicit_padding(x.shape[1:3], window, strides, padding)
     if ceil_mode:
         padding = tuple(
             (low, high + _overhang(size, k, s, low, high))
@@ -39,9 +43,23 @@ def max_pool(
         blocks = x.reshape(x.shape[0], x.shape[1] // window[0], window[0], x.shape[2] // window[1], window[1], -1)
         blocks = blocks.transpose(2, 4, 0, 1, 3, 5)
         return first_largest(blocks.reshape(-1, *blocks.shape[2:]))
-    return lax.reduce_window(
-        x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), ((0, 0), *map(tuple, padding), (0, 0))
-    )
+
+    def in_one(x):
+        pads = ((0, 0), *padding, (0, 0))
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), pads)
+
+    def columns_then_rows(x):
+        for axis in (2, 1):
+            size, stride, (low, high) = window[axis - 1], strides[axis - 1], padding[axis - 1]
+            # Joined rather than padded: XLA would ask for every pixel that it reads whether it is padding.
+            edges = [jnp.full((*x.shape[:axis], n, *x.shape[axis + 1 :]), -jnp.inf, x.dtype) for n in (low, high)]
+            x = jnp.concatenate([edges[0], x, edges[1]], axis) if low or high else x
+            x = _max_along(axis, size, stride, x)
+        return x
+
+    if min(x.shape) < 1 or any(low < 0 or high < 0 for low, high in padding):
+        return in_one(x)
+    return lax.platform_dependent(x, cpu=columns_then_rows, default=in_one)
 
 
 def _overhang(size, window, stride, low, high):
@@ -74,6 +92,59 @@ def _first_largest_jvp(primals, tangents):
     return largest, jnp.where(places == first, tangent, 0).sum(axis=0)
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _max_along(axis, size, stride, x):
+    """Returns the maximum of windows along one axis; its gradient goes to the first of equal values.
+
+    In XLA's own gradient (select and scatter) every window looks for its pixel, one after the other. Here every pixel
+    of a window gets what those before it left, all windows at a time.
+    """
+    places = _places(axis, size, stride, x)
+    return functools.reduce(jnp.maximum, places)
+
+
+@_max_along.defjvp
+def _max_along_jvp(axis, size, stride, primals, tangents):
+    (x,) = primals
+    largest = _max_along(axis, size, stride, x)
+    is_largest = [place == largest for place in _places(axis, size, stride, x)]
+
+    def gradient(rest):
+        parts = []
+        for hit in is_largest[:-1]:
+            parts.append(jnp.where(hit, rest, 0))
+            rest = jnp.where(hit, 0, rest)
+        parts.append(rest)
+        # The places of a window fall on every stride-th pixel: each remainder adds up few shifted arrays, and the
+        # remainders take turns.
+        reach = (size - 1) // stride
+        turns = [
+            sum(_moved(parts[place], axis, place // stride, reach) for place in range(turn, size, stride))
+            if turn < size
+            else jnp.zeros_like(_moved(rest, axis, 0, reach))
+            for turn in range(stride)
+        ]
+        shape = list(turns[0].shape)
+        shape[axis] *= stride
+        out = jnp.stack(turns, axis + 1).reshape(shape)
+        return _moved(out, axis, 0, x.shape[axis] - shape[axis])
+
+    # The derivative is the transpose of the gradient; differentiation transposes it back.
+    return largest, jax.linear_transpose(gradient, largest)(*tangents)[0]
+
+
+def _places(axis, size, stride, x):
+    count = (x.shape[axis] - size) // stride + 1
+    return [lax.slice_in_dim(x, place, place + (count - 1) * stride + 1, stride, axis) for place in range(size)]
+
+
+def _moved(x, axis, low, more):
+    """Returns an array that is longer by `more` along an axis, and begins with `low` zeros."""
+    pads = [(0, 0, 0)] * x.ndim
+    pads[axis] = (low, more - low, 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), pads)
+
+
 def avg_pool(
     x: Float[Array, "batch height width channel"],
     window: tuple[int, int],
@@ -86,12 +157,11 @@ def avg_pool(
         x: images.
         window: height and width of the window in pixels.
         strides: step from window to window; the window's size by default.
-        padding: pixels added (before, after) in height and in width.
+        padding: "SAME", "VALID", or pixels (before, after) in height and in width.
     """
     strides = strides or window
-    total = lax.reduce_window(
-        x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), ((0, 0), *map(tuple, padding), (0, 0))
-    )
+    padding = explicit_padding(x.shape[1:3], window, strides, padding)
+    total = lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0)))
     return total / (window[0] * window[1])
 
 

@@ -47,6 +47,39 @@ def test_gradient_of_equal_pixels_goes_to_the_first(window, random):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    ("size", "window", "strides", "padding"),
+    [
+        ((9, 9), (3, 3), (2, 2), ((0, 0), (0, 0))),
+        ((12, 11), (3, 3), (2, 2), ((1, 1), (1, 1))),
+        ((10, 8), (3, 2), (1, 1), ((1, 0), (0, 1))),
+        ((11, 12), (2, 3), (3, 4), ((0, 0), (1, 1))),
+        ((13, 9), (5, 4), (2, 3), ((2, 2), (1, 2))),
+        ((7, 10), (2, 2), (2, 2), "SAME"),
+    ],
+)
+def test_overlapping_and_padded_windows_are_those_of_select_and_scatter(size, window, strides, padding, random):
+    x = jnp.asarray(random.integers(0, 3, (2, *size, 3)), jnp.float32)
+    pads = padding if isinstance(padding, str) else ((0, 0), *padding, (0, 0))
+
+    def select_and_scatter(x):
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), pads)
+
+    def value_and_gradient(pool):
+        out, pullback = jax.vjp(pool, x)
+        cotangent = jax.random.normal(jax.random.key(0), out.shape)
+        return out, pullback(cotangent)[0], jax.jvp(pool, (x,), (jax.random.normal(jax.random.key(1), x.shape),))[1]
+
+    expected, expected_gradient, _ = jax.jit(lambda: value_and_gradient(select_and_scatter))()
+    found, gradient, forward = jax.jit(
+        lambda: value_and_gradient(lambda x: ops.max_pool(x, window, strides, padding))
+    )()
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-6, atol=1e-6)
+    cotangent, tangent = (jax.random.normal(jax.random.key(n), a.shape) for n, a in enumerate((found, x)))
+    np.testing.assert_allclose(jnp.vdot(forward, cotangent), jnp.vdot(tangent, gradient), rtol=1e-4)
+
+
 def test_forward_mode_is_the_transpose_of_the_gradient(random):
     x, tangent = (jnp.asarray(random.standard_normal((1, 4, 4, 2)), jnp.float32) for _ in range(2))
     cotangent = jnp.asarray(random.standard_normal((1, 2, 2, 2)), jnp.float32)
