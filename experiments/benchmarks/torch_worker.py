@@ -7,6 +7,7 @@ import sys
 
 import torch
 from torch import nn
+from workloads import WORKLOADS, answer_each_line
 
 
 class Residual(nn.Module):
@@ -97,20 +98,23 @@ NETWORKS = {
 }
 
 
-def main(network: str, steps: int, batch_size: int, size: int, channels: int, classes: int) -> None:
+def main(network: str) -> None:
     """Does rounds of steps on random images, and answers each line with a line."""
-    model = NETWORKS[network](classes).to(memory_format=torch.channels_last)
+    load = WORKLOADS[network]
+    model = NETWORKS[network](load.classes).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    images = torch.rand(steps, batch_size, channels, size, size)
-    labels = torch.randint(0, classes, (steps, batch_size))
-    for _ in sys.stdin:
+    images = torch.rand(load.steps, load.batch_size, load.channels, load.size, load.size)
+    labels = torch.randint(0, load.classes, (load.steps, load.batch_size))
+
+    def run():
         for image, label in zip(images, labels, strict=True):
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(image.to(memory_format=torch.channels_last)), label)
             loss.backward()
             optimizer.step()
-        print(loss.item(), flush=True)
+
+    answer_each_line(run, sys.stdin)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(sys.argv[1])

@@ -6,6 +6,7 @@ from functools import partial
 from types import MappingProxyType
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from fcnn.errors import InputError, unknown_name
 from fcnn.models.alexnet import AlexNet
@@ -18,6 +19,7 @@ from fcnn.models.inception_layers import AuxiliaryLogits
 from fcnn.models.initializers import he_normal
 from fcnn.models.layers import AvgPool, Conv, MaxPool, batch_norm
 from fcnn.models.lenet import LeNet
+from fcnn.models.mixed_precision import warn_if_bfloat16_is_slow
 from fcnn.models.mlp import MLP
 from fcnn.models.resnet import BasicBlock, Bottleneck, ResNet
 from fcnn.models.resnet_cifar import CifarResNet
@@ -94,7 +96,7 @@ def list_models() -> tuple[str, ...]:
 
 
 def create_model(name: str, **options) -> nn.Module:
-    """Returns the network of that name.
+    """Returns the network of that name; warns if it is to compute in bfloat16 where that is slow.
 
     Args:
         name: one of `list_models()`.
@@ -117,4 +119,6 @@ def create_model(name: str, **options) -> nn.Module:
         raise InputError(f"num_classes must be at least 1, got {model.num_classes}")
     if not 0 <= getattr(model, "dropout_rate", 0) < 1:
         raise InputError(f"dropout_rate must be at least 0 and less than 1, got {model.dropout_rate}")
+    if jnp.dtype(model.dtype) == jnp.bfloat16:
+        warn_if_bfloat16_is_slow()
     return model

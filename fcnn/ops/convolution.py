@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 from jax import lax
@@ -71,6 +72,14 @@ def explicit_padding(
     return tuple((int(low), int(high)) for low, high in padding)
 
 
+def sizes_are_known(*shapes: Sequence[Any]) -> bool:
+    """Returns whether all sizes are numbers of at least 1: `jax.export` has symbols for those that are open.
+
+    Where one is not, XLA's own operations are taken, which need no comparison of sizes.
+    """
+    return all(isinstance(size, int) and size > 0 for shape in shapes for size in shape)
+
+
 def _formulation_on_cpu(x_shape, kernel_shape, strides, pads):
     """Returns the formulation that pays for a shape on CPU, or None for XLA's own.
 
@@ -78,9 +87,11 @@ def _formulation_on_cpu(x_shape, kernel_shape, strides, pads):
     with few channels, where products of output blocks are 2 to 4 times as fast in training. Its gradient to the
     kernel is 2 to 10 times slower than the sum of shifted products.
     """
+    if not sizes_are_known(x_shape, kernel_shape):
+        return None
     rows, columns, in_channels, out_channels = kernel_shape
     padded = tuple(size + low + high for size, (low, high) in zip(x_shape[1:3], pads, strict=True))
-    if min(*padded, *x_shape, *kernel_shape) < 1 or any(low < 0 or high < 0 for low, high in pads):
+    if min(padded) < 1 or any(low < 0 or high < 0 for low, high in pads):
         return None
     if padded == (rows, columns):
         return products.full_size_product

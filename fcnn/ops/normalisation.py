@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from fcnn.ops.convolution import sizes_are_known
+
 # An array up to this size stays in cache between the sums over it.
 _SMALL_BYTES = 2**21
 # Of a larger one, what is read once and used several times before the cache forgets it.
@@ -29,7 +31,7 @@ def batch_norm(
         bias: added to each channel after that.
         epsilon: added to the variance.
     """
-    if x.size * x.dtype.itemsize <= _SMALL_BYTES:
+    if not sizes_are_known(x.shape) or x.size * x.dtype.itemsize <= _SMALL_BYTES:
         return _plain(epsilon, x, scale, bias)
     return lax.platform_dependent(
         x, scale, bias, cpu=partial(_with_own_gradient, epsilon), default=partial(_plain, epsilon)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from fcnn.ops.convolution import Padding, conv2d, explicit_padding
+from fcnn.ops.convolution import Padding, conv2d, explicit_padding, sizes_are_known
 from fcnn.ops.pooling import first_largest, max_pool
 
 
@@ -51,12 +51,14 @@ def conv2d_max_pool(
 
 def _block_on_cpu(x_shape, kernel_shape, window, pads):
     """Returns the height and width of the blocks of pixels that a product computes, or None where none pays."""
+    if not sizes_are_known(x_shape, kernel_shape):
+        return None
     rows, columns, in_channels, out_channels = kernel_shape
     out_h, out_w = (
         size + low + high - k + 1 for size, (low, high), k in zip(x_shape[1:3], pads, (rows, columns), strict=True)
     )
     few = rows * columns >= 9 and in_channels <= 8 and out_channels <= 16
-    if not few or min(out_h, out_w, *x_shape) < 1 or any(low < 0 or high < 0 for low, high in pads):
+    if not few or min(out_h, out_w) < 1 or any(low < 0 or high < 0 for low, high in pads):
         return None
     blocks = (2 * window, window) if in_channels == 1 else (window,)
     return next((block for block in blocks if out_h % block == 0 and out_w % block == 0), None)
@@ -96,7 +98,7 @@ def _pooled_product(block, window, pads, activation, precision, x, kernel, bias)
     weights = jnp.stack(places).reshape(len(places), -1, out_channels).transpose(0, 2, 1)
     out = jnp.matmul(weights.reshape(-1, len(patches)), patches, precision=precision)
 
-    out = first_largest(out.reshape(window * window, -1, out.shape[-1]))
-    out = activation(out + jnp.tile(bias, len(inner) ** 2)[:, None])
-    out = out.reshape(len(inner), len(inner), out_channels, blocks_h, blocks_w, batch).transpose(5, 3, 0, 4, 1, 2)
+    out = out.reshape(window * window, len(inner), len(inner), out_channels, blocks_h, blocks_w, batch)
+    out = activation(first_largest(out) + bias[:, None, None, None])
+    out = out.transpose(5, 3, 0, 4, 1, 2)
     return out.reshape(batch, blocks_h * len(inner), blocks_w * len(inner), out_channels)

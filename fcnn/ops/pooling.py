@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from fcnn.ops.convolution import Padding, explicit_padding
+from fcnn.ops.convolution import Padding, explicit_padding, sizes_are_known
 
 
 def max_pool(
@@ -57,7 +57,7 @@ def max_pool(
             x = _max_along(axis, size, stride, x)
         return x
 
-    if min(x.shape) < 1 or any(low < 0 or high < 0 for low, high in padding):
+    if not sizes_are_known(x.shape) or any(low < 0 or high < 0 for low, high in padding):
         return in_one(x)
     return lax.platform_dependent(x, cpu=columns_then_rows, default=in_one)
 

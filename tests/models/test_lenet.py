@@ -100,6 +100,7 @@ def test_initialisation_has_the_variance_of_he(key):
     assert kernel.std() == pytest.approx(np.sqrt(2 / 400), rel=0.02)
 
 
+@pytest.mark.filterwarnings("ignore:bfloat16 is slower")
 def test_logits_are_float32_in_bfloat16(key):
     model = fcnn.create_model("lenet", dtype=jnp.bfloat16)
     variables = variables_of(model, key)

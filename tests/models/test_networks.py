@@ -138,6 +138,7 @@ def test_tiny_variant_trains(name):
     assert step(downhill, statistics)[0][0] < loss
 
 
+@pytest.mark.filterwarnings("ignore:bfloat16 is slower")
 @pytest.mark.parametrize("name", TINY)
 def test_parameters_do_not_depend_on_training_and_stay_float32(name):
     images = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32)

@@ -1,4 +1,6 @@
+import flax.linen as nn
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -55,9 +57,22 @@ def test_any_shape(data):
     if padding != "SAME":
         pads = ((0, 0), (0, 0)) if padding == "VALID" else padding
         assume(height + sum(pads[0]) >= kernel[0] and width + sum(pads[1]) >= kernel[1])
-    in_channels, out_channels = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 16))
+    in_channels = data.draw(st.sampled_from([1, 2, 3, 6, 16, 20]))
+    out_channels = data.draw(st.sampled_from([1, 4, 6, 16, 20, 33]))
     batch = data.draw(st.integers(1, 3))
     assert_equals_stock((batch, height, width, in_channels), (*kernel, in_channels, out_channels), stride, padding)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "strides"),
+    [
+        ((6, 40, 40, 24), (3, 3, 24, 24), (1, 1)),
+        ((6, 64, 64, 16), (3, 3, 16, 32), (2, 2)),
+        ((7, 48, 48, 40), (5, 3, 40, 24), (1, 1)),
+    ],
+)
+def test_kernel_gradients_that_go_through_a_batch_in_parts(x_shape, kernel_shape, strides):
+    assert_equals_stock(x_shape, kernel_shape, strides, "SAME")
 
 
 def test_higher_derivatives_and_forward_mode(random):
@@ -82,8 +97,6 @@ def test_vmap_and_scan_give_the_same(random):
 
 
 def test_the_layer_is_a_drop_in(key, random):
-    import flax.linen as nn
-
     x = jnp.asarray(random.standard_normal((2, 15, 15, 4)), jnp.float32)
     for options in (
         {"features": 6, "kernel_size": (5, 5)},
@@ -103,11 +116,73 @@ def test_the_layer_is_a_drop_in(key, random):
     assert jax.tree.all(jax.tree.map(np.array_equal, found, expected))
 
 
-def test_the_whole_batch_is_split_over_devices(random):
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "strides"),
+    [
+        ((16, 32, 32, 1), (5, 5, 1, 6), (1, 1)),
+        ((16, 40, 40, 24), (3, 3, 24, 24), (1, 1)),
+        ((16, 9, 9, 8), (3, 3, 8, 8), (2, 2)),
+    ],
+)
+def test_the_whole_batch_is_split_over_devices(x_shape, kernel_shape, strides, random):
     mesh = fcnn.make_mesh()
-    x = random.standard_normal((16, 32, 32, 1)).astype(np.float32)
-    kernel = random.standard_normal((5, 5, 1, 6)).astype(np.float32)
-    gradient = jax.jit(jax.grad(lambda k, x: jnp.sum(ops.conv2d(x, k) ** 2)))
-    whole = gradient(kernel, x)
-    split = gradient(kernel, fcnn.parallel.shard_batch(mesh, x))
-    assert relative_error(split, whole) <= 1e-5
+    x, kernel = (random.standard_normal(shape).astype(np.float32) for shape in (x_shape, kernel_shape))
+    gradients = jax.jit(jax.grad(lambda k, x: jnp.sum(ops.conv2d(x, k, strides) ** 2), argnums=(0, 1)))
+    whole = gradients(kernel, x)
+    split = gradients(kernel, fcnn.parallel.shard_batch(mesh, x))
+    for found, expected in zip(split, whole, strict=True):
+        assert relative_error(found, expected) <= 1e-5
+
+
+SHAPES = [((2, 12, 12, 1), (5, 5, 1, 4), (1, 1)), ((2, 11, 11, 20), (3, 3, 20, 20), (2, 2))]
+
+
+def loss_of(conv, strides):
+    return lambda x, kernel: jnp.sum(jnp.tanh(conv(x, kernel, strides, "VALID")))
+
+
+@pytest.mark.parametrize(("x_shape", "kernel_shape", "strides"), SHAPES)
+def test_computed_again_instead_of_kept(x_shape, kernel_shape, strides, random):
+    x, kernel = (random.standard_normal(shape).astype(np.float32) for shape in (x_shape, kernel_shape))
+    found = jax.jit(jax.grad(jax.checkpoint(loss_of(ops.conv2d, strides)), argnums=(0, 1)))(x, kernel)
+    expected = jax.jit(jax.grad(loss_of(stock, strides), argnums=(0, 1)))(x, kernel)
+    assert relative_error(found[0], expected[0]) <= 1e-5
+    assert relative_error(found[1], expected[1]) <= 1e-5
+
+
+@pytest.mark.parametrize(("x_shape", "kernel_shape", "strides"), SHAPES)
+def test_exported_for_cpu_and_gpu_with_its_gradient(x_shape, kernel_shape, strides, random):
+    x, kernel = (random.standard_normal(shape).astype(np.float32) for shape in (x_shape, kernel_shape))
+    program = jax.export.export(jax.jit(loss_of(ops.conv2d, strides)), platforms=("cpu", "cuda"))(x, kernel)
+    np.testing.assert_allclose(program.call(x, kernel), loss_of(stock, strides)(x, kernel), rtol=1e-5)
+    found = jax.grad(program.call, argnums=1)(x, kernel)
+    assert relative_error(found, jax.grad(loss_of(stock, strides), argnums=1)(x, kernel)) <= 1e-5
+
+
+def test_lenet_learns_as_with_the_layers_of_flax(digits):
+    class Stock(nn.Module):
+        @nn.compact
+        def __call__(self, x, *, train):
+            x = jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
+            for name, features in (("c1", 6), ("c3", 16)):
+                x = nn.relu(nn.Conv(features, (5, 5), padding="VALID", name=name)(x))
+                x = nn.max_pool(x, (2, 2), (2, 2))
+            x = nn.relu(nn.Conv(120, (5, 5), padding="VALID", name="c5")(x)).reshape(len(x), -1)
+            return nn.Dense(10, name="output")(nn.relu(nn.Dense(84, name="f6")(x)))
+
+    tx = fcnn.make_optimizer("sgd", 0.05)
+    variables = jax.jit(fcnn.create_model("lenet").init, static_argnames="train")(
+        jax.random.key(0), jnp.zeros((1, 28, 28, 1)), train=False
+    )
+    images = digits.images.astype(np.float32) / 255
+    curves = []
+    for model in (fcnn.create_model("lenet"), Stock()):
+        state = fcnn.create_state(model, tx, key=jax.random.key(1), input_shape=(1, 28, 28, 1), variables=variables)
+        step = fcnn.make_train_step(model, tx)
+        losses = []
+        for start in range(0, 640, 32):
+            batch = {"image": images[start : start + 32], "label": digits.labels[start : start + 32]}
+            state, metrics = step(state, batch)
+            losses.append(float(metrics["loss"]) / 32)
+        curves.append(losses)
+    np.testing.assert_allclose(*curves, rtol=1e-4)

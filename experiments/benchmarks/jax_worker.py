@@ -1,0 +1,102 @@
+"""Trains a network in JAX, a round for each line of the standard input: one of throughput.py's processes.
+
+python experiments/benchmarks/jax_worker.py NETWORK stock|fcnn|augmented [float32|bfloat16]
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import stock_networks
+from workloads import WORKLOADS, answer_each_line
+
+import fcnn
+
+
+def examples_of(network: str) -> fcnn.Split:
+    """Returns the examples of a round: digits for LeNet, which are padded to 32x32, noise for the others."""
+    load = WORKLOADS[network]
+    count = load.steps * load.batch_size
+    if network == "lenet":
+        return fcnn.Split(*(array[:count] for array in fcnn.load_dataset("mnist").train))
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (count, load.size, load.size, load.channels), np.uint8)
+    return fcnn.Split(images, random.integers(0, load.classes, count).astype(np.int32))
+
+
+def stock_round(network: str) -> Callable[[], None]:
+    """Returns a function that does a round of steps in stock Flax, one call a step."""
+    load, split = WORKLOADS[network], examples_of(network)
+    model, tx = stock_networks.NETWORKS[network](load.classes), optax.adam(1e-3)
+    images, room = split.images / np.float32(255), (load.size - split.images.shape[1]) // 2
+    images = np.pad(images, ((0, 0), (room, room), (room, room), (0, 0)))
+    batches = list(jnp.asarray(images).reshape(load.steps, load.batch_size, *images.shape[1:]))
+    labels = list(jnp.asarray(split.labels).reshape(load.steps, load.batch_size))
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    variables = jax.jit(model.init, static_argnames="train")(keys, batches[0][:1], train=True)
+    params, statistics = variables["params"], variables.get("batch_stats", {})
+
+    @partial(jax.jit, donate_argnums=(0, 1, 2))
+    def step(params, statistics, opt_state, images, labels):
+        def mean_loss(params):
+            logits, updates = model.apply(
+                {"params": params, "batch_stats": statistics},
+                images, train=True, rngs={"dropout": keys["dropout"]}, mutable=["batch_stats"],
+            )  # fmt: skip
+            loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+            return loss, updates.get("batch_stats", {})
+
+        (loss, statistics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        updates, opt_state = tx.update(gradients, opt_state, params)
+        return optax.apply_updates(params, updates), statistics, opt_state, loss
+
+    state = [params, statistics, tx.init(params)]
+
+    def run():
+        for batch, label in zip(batches, labels, strict=True):
+            *state[:], loss = step(*state, batch, label)
+        loss.block_until_ready()
+
+    return run
+
+
+def fcnn_round(network: str, dtype: str = "float32", augment: Callable | None = None) -> Callable[[], None]:
+    """Returns a function that does a round of steps of fcnn, from pixels on the device."""
+    fcnn.keep_freed_memory()
+    load, split = WORKLOADS[network], examples_of(network)
+    model = fcnn.create_model(network, num_classes=load.classes, dtype=jnp.dtype(dtype))
+    tx = fcnn.make_optimizer("adam", 1e-3)
+    mean, std = ((0.1307,), (0.3081,)) if load.channels == 1 else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    prepare = fcnn.make_prepare(mean, std, size=(load.size, load.size))
+    steps = fcnn.scan_steps(fcnn.make_train_step(model, tx, prepare=prepare, augment=augment))
+    examples = {"image": jnp.asarray(split.images), "label": jnp.asarray(split.labels)}
+    indices = np.arange(len(split.labels), dtype=np.int32).reshape(load.steps, load.batch_size)
+    # LeNet's steps are so short that they are done in one call.
+    calls = [indices] if network == "lenet" else list(indices[:, None])
+    shape = (1, load.size, load.size, load.channels)
+    state = [fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=shape)]
+
+    def run():
+        for call in calls:
+            state[0], metrics = steps(state[0], examples, call)
+        metrics["loss"].block_until_ready()
+
+    return run
+
+
+def main(network: str, kind: str, dtype: str = "float32") -> None:
+    """Answers each line with a line, after a round."""
+    affine = fcnn.augment.random_affine(rotation=8, shear=8, scale=(0.9, 1.1), translation=1.5)
+    if kind == "stock":
+        run = stock_round(network)
+    else:
+        run = fcnn_round(network, dtype, affine if kind == "augmented" else None)
+    answer_each_line(run, sys.stdin)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
