@@ -16,7 +16,8 @@ from fcnn.models.resnet import BasicBlock
 def padded_identity(x, width, stride, conv, norm):
     """Returns every `stride`-th pixel of a block's input, padded with channels of zeros (section 3.3, option A)."""
     x = x[:, ::stride, ::stride]
-    return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, width - x.shape[-1])))
+    # Joined rather than padded: XLA would ask for every channel whether it is padding.
+    return jnp.concatenate([x, jnp.zeros((*x.shape[:3], width - x.shape[-1]), x.dtype)], axis=-1)
 
 
 class CifarResNet(nn.Module):

@@ -9,7 +9,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from fcnn.ops import products
+from fcnn.ops import gradients, products
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -118,20 +118,10 @@ def _tangent(strides, pads, precision, primals, tangents):
     out = _direct_with_gradients_of_products(x, kernel, strides, pads, precision)
 
     def input_gradient(out_gradient):
-        """Written as a convolution in the layout that XLA has a fast routine for, inside a loop too."""
-        flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-        around = [
-            (k - 1 - low, size + low - (n - 1) * stride - 1)
-            for k, size, n, stride, (low, _) in zip(
-                kernel.shape, x.shape[1:], out.shape[1:], strides, pads, strict=False
-            )
-        ]
-        return lax.conv_general_dilated(
-            out_gradient, flipped, (1, 1), around, strides, dimension_numbers=_NHWC, precision=precision
-        )
+        return gradients.input_gradient(out_gradient, kernel, x.shape, strides, pads, precision)
 
     def kernel_gradient(out_gradient):
-        gradient = products.kernel_gradient(x, out_gradient, kernel.shape, strides, pads, precision)
+        gradient = gradients.kernel_gradient(x, out_gradient, kernel.shape, strides, pads, precision)
         return gradient.astype(kernel.dtype)
 
     # A derivative is the transpose of the gradient; differentiation transposes it back. What does not vary, such as the

@@ -98,6 +98,8 @@ def _sums(y, x, mean):
     """Returns the sums over each channel of y and of y * (x - mean)."""
     channels = x.shape[-1]
 
+    # What is linear in y takes x as it is, rather than the differences of all blocks, which would be kept.
+    @partial(jax.checkpoint, prevent_cse=False)
     def sums(_, blocks):
         y, x = blocks
         from_mean = x - jnp.tile(mean, x.shape[-1] // channels)

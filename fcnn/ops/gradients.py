@@ -1,0 +1,144 @@
+"""The gradients of a convolution, in formulations that are fast on a CPU, inside a loop too.
+
+As in `products`, images are [batch, height, width, channel], kernels [rows, columns, in_channel, out_channel], and the
+padding is in pixels ((top, bottom), (left, right)).
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fcnn.ops.products import pad_images
+
+_NHWC = ("NHWC", "HWIO", "NHWC")
+# Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
+# one that has them all in a pixel.
+_SUB_PIXEL_CHANNELS = 64
+# What is made of a few images for a product stays in the caches.
+_PRODUCT_BYTES = 2**21
+
+
+def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
+    """Computes the gradient of a convolution to its images, in the layout that XLA has a fast routine for.
+
+    XLA's own gradient has another layout, which is slow inside a loop.
+
+    Args:
+        out_gradient: gradient to the convolution's output.
+        kernel: weights.
+        x_shape: shape of the images.
+        strides: strides of the convolution.
+        pads: padding.
+        precision: of the convolution.
+
+    Returns:
+        The gradient, like the images.
+    """
+    if strides != (1, 1) and math.prod(strides) * x_shape[-1] <= _SUB_PIXEL_CHANNELS:
+        return _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision)
+    around = [
+        (k - 1 - low, size + low - (n - 1) * stride - 1)
+        for k, size, n, stride, (low, _) in zip(
+            kernel.shape, x_shape[1:], out_gradient.shape[1:], strides, pads, strict=False
+        )
+    ]
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    return lax.conv_general_dilated(
+        out_gradient, flipped, (1, 1), around, strides, dimension_numbers=_NHWC, precision=precision
+    )
+
+
+def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision):
+    """Computes the gradient to the images of a convolution with few channels and a stride.
+
+    With stride s, pixel i of the padded image took part in output o by the kernel's row i - s * o. The s pixels from
+    s * q on thus meet the same few outputs, each by rows of its own: here they are channels of one pixel, as in a
+    sub-pixel convolution (Shi et al. 2016, arXiv:1609.05158), and XLA has few but wide products to do.
+    """
+    rows, columns, in_channels, out_channels = kernel.shape
+    (down, right), steps = strides, [-(-k // stride) for k, stride in zip(kernel.shape, strides, strict=False)]
+    weights = jnp.pad(kernel, ((0, steps[0] * down - rows), (0, steps[1] * right - columns), (0, 0), (0, 0)))
+    weights = weights.reshape(steps[0], down, steps[1], right, in_channels, out_channels)[::-1, :, ::-1]
+    weights = weights.transpose(0, 2, 5, 1, 3, 4).reshape(*steps, out_channels, -1)
+
+    around, kept = [], []
+    for size, n, step, stride, (low, _) in zip(x_shape[1:], out_gradient.shape[1:], steps, strides, pads, strict=False):
+        first, last = low // stride, (low + size - 1) // stride
+        around.append((step - 1 - first, last + 1 - n))
+        kept.append(slice(low % stride, low % stride + size))
+    out = lax.conv_general_dilated(out_gradient, weights, (1, 1), around, dimension_numbers=_NHWC, precision=precision)
+    batch, height, width, _ = out.shape
+    out = out.reshape(batch, height, width, down, right, in_channels).transpose(0, 1, 3, 2, 4, 5)
+    return out.reshape(batch, height * down, width * right, in_channels)[:, kept[0], kept[1]]
+
+
+def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
+    """Computes the gradient of a convolution to its kernel, as products of a few images at a time.
+
+    Each pixel of an image meets each pixel of the output that it took part in. To that end the kernel's rows are beside
+    each other as shifted images and its columns as shifted gradients, so that one product has them all; or, where that
+    makes less to copy, the patches of the images meet the gradient as it is. The images of a product are so few that
+    all this stays in cache.
+
+    Args:
+        x: images.
+        out_gradient: gradient to the convolution's output.
+        kernel_shape: shape of the kernel.
+        strides: strides of the convolution.
+        pads: padding.
+        precision: of the products.
+
+    Returns:
+        The gradient, like the kernel [rows, columns, in_channel, out_channel].
+    """
+    batch, (rows, columns, in_channels, out_channels) = x.shape[0], kernel_shape
+    on_both_sides, as_patches = rows * in_channels + columns * out_channels, rows * columns * in_channels
+    if strides == (1, 1) and on_both_sides <= as_patches:
+        product, values = _product_of_shifted_rows_and_columns, on_both_sides
+    else:
+        product, values = _product_of_patches, as_patches
+    image_bytes = math.prod(out_gradient.shape[1:3]) * values * x.dtype.itemsize
+    # The sum over the products is read and written once each, which should be little beside the images.
+    most = max(2, max(_PRODUCT_BYTES, 16 * math.prod(kernel_shape)) // image_bytes)
+    size = next(size for size in range(min(batch, most), 0, -1) if batch % size == 0)
+    product = jax.checkpoint(
+        partial(product, kernel_shape=kernel_shape, strides=strides, pads=pads, precision=precision),
+        prevent_cse=False,
+    )
+    if size == batch:
+        return product(x, out_gradient)
+    blocks = [array.reshape(-1, size, *array.shape[1:]) for array in (x, out_gradient)]
+    start = jnp.zeros(kernel_shape, jnp.promote_types(x.dtype, jnp.float32))
+    return lax.scan(lambda total, block: (total + product(*block), None), start, blocks)[0]
+
+
+def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):
+    (rows, columns, in_channels, out_channels), (pads_h, (left, right)) = kernel_shape, pads
+    height, width = out_gradient.shape[1], x.shape[2]
+    x = jnp.pad(x, ((0, 0), pads_h, (0, 0), (0, 0)))
+    x = jnp.concatenate([x[:, row : row + height] for row in range(rows)], axis=-1)
+    # A padding wider than the kernel leaves outputs that saw no pixel; they are cut off.
+    around = (columns - 1 - left, columns - 1 - right, 0)
+    y = lax.pad(out_gradient, jnp.zeros((), x.dtype), ((0, 0, 0), (0, 0, 0), around, (0, 0, 0)))
+    y = jnp.concatenate([y[:, :, column : column + width] for column in reversed(range(columns))], axis=-1)
+    out = _product_over_pixels(x, y, precision)
+    return out.reshape(rows, in_channels, columns, out_channels).transpose(0, 2, 1, 3)
+
+
+def _product_of_patches(x, out_gradient, *, kernel_shape, strides, pads, precision):
+    (rows, columns, *_), (down, right), (out_h, out_w) = kernel_shape, strides, out_gradient.shape[1:3]
+    x = pad_images(x, pads)
+    places = [(row, column) for row in range(rows) for column in range(columns)]
+    last_h, last_w = (out_h - 1) * down + 1, (out_w - 1) * right + 1
+    patches = [x[:, row : row + last_h : down, column : column + last_w : right] for row, column in places]
+    return _product_over_pixels(jnp.concatenate(patches, axis=-1), out_gradient, precision).reshape(kernel_shape)
+
+
+def _product_over_pixels(x, y, precision):
+    """Returns the sums of products [x channel, y channel] over all pixels of all images."""
+    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    return lax.dot_general(x, y, (((0,), (0,)), ((), ())), precision=precision, preferred_element_type=wide)
