@@ -37,7 +37,7 @@ def capture(
         return result
 
     with nn.intercept_methods(record):
-        model.apply(variables, images, train=False)
+        model.apply(variables, images, train=False, mutable=["intermediates"])
     if not names:
         return {path: output for path, output in outputs.items() if "/" not in path}
     order = list(outputs)

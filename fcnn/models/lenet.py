@@ -64,7 +64,9 @@ class LeNet(nn.Module):
         pool = partial(POOLINGS[self.pooling], window=(2, 2))
 
         def convolve_and_pool(x, features, layer, pool_layer):
-            if train and self.pooling == "max" and not self.batch_norm:
+            # Someone who records what layers give wants to see the maps before the pooling, too.
+            recorded = self.is_mutable_collection("intermediates")
+            if self.pooling == "max" and not self.batch_norm and not recorded:
                 return PooledConv(features, **options, window=2, activation=activate, name=layer)(x)
             x = normalise(name=f"{layer}_norm")(conv(features, name=layer)(x))
             return pool(name=pool_layer)(activate(x))

@@ -63,7 +63,8 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
 
     def initialise(images):
         with nn.intercept_methods(record_row):
-            return model.init({"params": jax.random.key(0), "dropout": jax.random.key(0)}, images, train=False)
+            keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
+            return model.init(keys, images, train=False, mutable=True)
 
     jax.eval_shape(initialise, jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32))
     auxiliary = {head.split("/")[0] for head in getattr(model, "heads", ())[1:]}

@@ -71,8 +71,10 @@ def _pooled_product(block, window, pads, activation, precision, x, kernel, bias)
     """
     batch = x.shape[0]
     rows, columns, in_channels, out_channels = kernel.shape
-    x = jnp.pad(x, ((0, 0), *pads, (0, 0))).transpose(1, 2, 3, 0)
-    height, width = x.shape[:2]
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    height, width = x.shape[1:3]
+    # Turned as a matrix, so that two layers' turns meet and vanish, and a product takes up the last one.
+    x = x.reshape(batch, -1).T.reshape(height, width, in_channels, batch)
     blocks_h, blocks_w = (height - rows + 1) // block, (width - columns + 1) // block
     # What a block sees, in whole steps along a row.
     seen_rows, seen_steps = rows + block - 1, -(-(columns + block - 1) // block)
@@ -100,5 +102,5 @@ def _pooled_product(block, window, pads, activation, precision, x, kernel, bias)
 
     out = out.reshape(window * window, len(inner), len(inner), out_channels, blocks_h, blocks_w, batch)
     out = activation(first_largest(out) + bias[:, None, None, None])
-    out = out.transpose(5, 3, 0, 4, 1, 2)
+    out = out.transpose(3, 0, 4, 1, 2, 5).reshape(-1, batch).T
     return out.reshape(batch, blocks_h * len(inner), blocks_w * len(inner), out_channels)
