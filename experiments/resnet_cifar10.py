@@ -2,7 +2,7 @@
 
 FOLDER holds the unpacked binary version, https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz.
 
-python experiments/resnet_cifar10.py --data-dir FOLDER                       # ResNet-20, 12 epochs
+python experiments/resnet_cifar10.py --data-dir FOLDER                       # ResNet-20, 14 epochs
 python experiments/resnet_cifar10.py --data-dir FOLDER --recipe paper        # 64,000 steps
 python experiments/resnet_cifar10.py --data-dir FOLDER --network resnet56
 """
@@ -26,7 +26,7 @@ class Config:
     """resnet20, resnet32, resnet44, resnet56 or resnet110."""
     data_dir: Path | None = None
     """Folder of the binary version of CIFAR-10."""
-    epochs: int = 12
+    epochs: int = 14
     batch_size: int = 64
     learning_rate: float = 0.1
     """Highest learning rate of gradient descent with momentum."""
@@ -35,14 +35,17 @@ class Config:
     warmup: float = 0.15
     """Share of the steps before it is reached: it rises to it before a cosine, and is a tenth of it before steps."""
     nesterov: bool = True
-    crop_padding: int = 2
-    """Pixels of black around an image before the random crop."""
+    crop_padding: int = 0
+    """Pixels of black around an image before a random crop in training."""
+    crop_size: int = 26
+    """Height and width of that crop; evaluation sees whole images of 32x32."""
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     seed: int = 0
 
 
 RECIPES = {
+    # Crops of 26x26 are two thirds of the work; a network that ends in a mean over all pixels takes whole images then.
     "short": Config(),
     # 164 epochs of 390 steps are the paper's 64,000 steps. Its ResNet-110 needs --warmup 0.00625, 400 steps at 0.01.
     # Kernels alone decay, and channels are normalised by their means and deviations, where the paper lets all
@@ -54,6 +57,7 @@ RECIPES = {
         warmup=0.0,
         nesterov=False,
         crop_padding=4,
+        crop_size=32,
         weight_decay=1e-4,
     ),
 }
@@ -71,7 +75,8 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
     """Trains, evaluates and reports one run; returns the test accuracy."""
     data = fcnn.load_dataset("cifar10", config.data_dir)
     prepare = fcnn.make_prepare(*fcnn.channel_statistics(data.train.images))
-    augment = fcnn.augment.compose(fcnn.augment.random_crop(config.crop_padding), fcnn.augment.random_flip())
+    crop = fcnn.augment.random_crop(config.crop_padding, (config.crop_size, config.crop_size))
+    augment = fcnn.augment.compose(crop, fcnn.augment.random_flip())
     loader = fcnn.Loader(data.train, config.batch_size, config.seed)
     schedule = schedule_of(config, config.epochs * loader.steps_per_epoch)
 

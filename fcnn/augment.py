@@ -107,25 +107,36 @@ def affine_resample(images: Images, matrix: Float[Array, "batch 2 2"], shift: Fl
     return (upper * (1 - down) + lower * down).astype(images.dtype)
 
 
-def random_crop(padding: int) -> Augmentation:
-    """Returns padding on all sides followed by a crop of the old size at a random place (He et al. 2015, section 4.2).
+def random_crop(padding: int, size: tuple[int, int] | None = None) -> Augmentation:
+    """Returns padding on all sides followed by a crop at a random place (He et al. 2015, section 4.2).
 
     Args:
         padding: pixels on each side.
+        size: height and width of the crop; that of the images by default.
 
     Raises:
-        InputError: if the padding is negative.
+        InputError: if the padding is negative or the size not positive; (the returned function) if the crop is larger
+            than the padded images.
     """
     if padding < 0:
         raise InputError(f"the padding must not be negative, got {padding}")
+    if size is not None and min(size) < 1:
+        raise InputError(f"the size of a crop must be at least 1x1, got {size[0]}x{size[1]}")
 
     def crop(key, images):
         batch, height, width, channels = images.shape
+        crop_height, crop_width = size or (height, width)
+        room = np.array([height + 2 * padding - crop_height, width + 2 * padding - crop_width])
+        if room.min() < 0:
+            raise InputError(
+                f"a crop of {crop_height}x{crop_width} does not fit into images of {height}x{width} with {padding} "
+                "pixels around them: take a smaller crop or more padding"
+            )
         padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-        corners = jax.random.randint(key, (batch, 2), 0, 2 * padding + 1)
+        corners = jax.random.randint(key, (batch, 2), 0, room + 1)
 
         def cut(image, corner):
-            return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), (height, width, channels))
+            return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), (crop_height, crop_width, channels))
 
         return jax.vmap(cut)(padded, corners)
 

@@ -94,6 +94,19 @@ def test_crop_shows_a_part_of_the_padded_image(images, key):
     assert len(places) > 8
 
 
+def test_crop_of_another_size_shows_every_part(key, random):
+    images = jnp.asarray(random.random((500, 6, 7, 1)), jnp.float32)
+    places = set()
+    for image, whole in zip(np.asarray(augment.random_crop(0, (4, 6))(key, images)), np.asarray(images), strict=True):
+        places |= {(i, j) for i in range(3) for j in range(2) if np.array_equal(image, whole[i : i + 4, j : j + 6])}
+    assert places == {(i, j) for i in range(3) for j in range(2)}
+
+
+def test_crop_larger_than_the_padded_image_is_refused(images, key):
+    with pytest.raises(fcnn.InputError, match="a crop of 23x24 does not fit into images of 20x24 with 1 pixels around"):
+        augment.random_crop(1, (23, 24))(key, images)
+
+
 def test_flip_mirrors_about_half(key, random):
     images = jnp.asarray(random.random((400, 4, 6, 1)), jnp.float32)
     flipped = augment.random_flip()(key, images)
@@ -124,6 +137,7 @@ def test_compose_gives_each_its_own_key(images, key):
         lambda: augment.random_affine(scale=(1.2, 0.8)),
         lambda: augment.random_affine(shear=90),
         lambda: augment.random_crop(-1),
+        lambda: augment.random_crop(0, (0, 4)),
         lambda: augment.random_flip(1.5),
         lambda: augment.cutout(-2),
     ],
