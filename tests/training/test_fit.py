@@ -113,6 +113,23 @@ def test_a_finished_run_is_only_read(loader, tmp_path):
     assert rows_again == rows
 
 
+def test_a_run_in_stages_with_steps_of_their_own_goes_on_in_the_last(loader, tmp_path):
+    smoothed = fcnn.make_train_step(MODEL, TX, ema_decay=0.9, label_smoothing=0.2)
+
+    def train(run_folder):
+        state = new_state()
+        for epochs, step in ((1, STEP), (2, smoothed)):
+            state, rows = fcnn.fit(state, step, loader, epochs=epochs, run_folder=run_folder)
+        return state, rows
+
+    state, rows = train(tmp_path)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert_same(train(None)[0], state)
+    again, rows_again = train(tmp_path)
+    assert_same(again, state)
+    assert rows_again == rows
+
+
 def test_the_best_checkpoint_is_kept_beside_the_last(loader, tmp_path):
     scores = iter([0.3, 0.9, 0.5, 0.4])
     best_params = []
