@@ -9,7 +9,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from fcnn.ops import gradients, products
+from fcnn.ops import gradients, products, winograd
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -84,8 +84,9 @@ def _formulation_on_cpu(x_shape, kernel_shape, strides, pads):
     """Returns the formulation that pays for a shape on CPU, or None for XLA's own.
 
     Measured in experiments/benchmarks/convolution.py. XLA's forward convolution is near what the machine can do, save
-    with few channels, where products of output blocks are 2 to 4 times as fast in training. Its gradient to the
-    kernel is 2 to 10 times slower than the sum of shifted products.
+    with few channels, where products of output blocks are 2 to 4 times as fast in training, and with many, where
+    Winograd's needs fewer operations. Its gradient to the kernel is 2 to 10 times slower than the sum of shifted
+    products.
     """
     if not sizes_are_known(x_shape, kernel_shape):
         return None
@@ -101,21 +102,23 @@ def _formulation_on_cpu(x_shape, kernel_shape, strides, pads):
         for block in (4, 2) if in_channels == 1 else (2,):
             if all((size - window + 1) % block == 0 for size, window in zip(padded, (rows, columns), strict=True)):
                 return partial(products.product_of_output_blocks, block)
-    return _direct_with_gradients_of_products
+    return _convolution_with_own_gradients
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
-def _direct_with_gradients_of_products(x, kernel, strides, pads, precision):
-    """Computes XLA's convolution, whose gradients are computed another way.
+def _convolution_with_own_gradients(x, kernel, strides, pads, precision):
+    """Computes XLA's convolution, or Winograd's, whose gradients are computed another way.
 
     They are derivatives like any other: forward mode and higher derivatives go through the same formulas.
     """
+    if winograd.pays(x.shape, kernel.shape, strides, pads, x.dtype):
+        return winograd.convolution(x, kernel, pads, precision)
     return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_NHWC, precision=precision)
 
 
 def _tangent(strides, pads, precision, primals, tangents):
     (x, kernel), (x_tangent, kernel_tangent) = primals, tangents
-    out = _direct_with_gradients_of_products(x, kernel, strides, pads, precision)
+    out = _convolution_with_own_gradients(x, kernel, strides, pads, precision)
 
     def input_gradient(out_gradient):
         return gradients.input_gradient(out_gradient, kernel, x.shape, strides, pads, precision)
@@ -134,4 +137,4 @@ def _tangent(strides, pads, precision, primals, tangents):
     return out, sum(terms)
 
 
-_direct_with_gradients_of_products.defjvp(_tangent, symbolic_zeros=True)
+_convolution_with_own_gradients.defjvp(_tangent, symbolic_zeros=True)

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops.products import pad_images
+from fcnn.ops import winograd
+from fcnn.ops.products import largest_divisor, pad_images
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 # Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
@@ -46,6 +47,8 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
         )
     ]
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    if winograd.pays(out_gradient.shape, flipped.shape, strides, around, out_gradient.dtype):
+        return winograd.convolution(out_gradient, flipped, around, precision)
     return lax.conv_general_dilated(
         out_gradient, flipped, (1, 1), around, strides, dimension_numbers=_NHWC, precision=precision
     )
@@ -94,7 +97,22 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
     Returns:
         The gradient, like the kernel [rows, columns, in_channel, out_channel].
     """
-    batch, (rows, columns, in_channels, out_channels) = x.shape[0], kernel_shape
+    batch = x.shape[0]
+    product, size = _choose_product(x, out_gradient, kernel_shape, strides, pads, precision)
+    product = jax.checkpoint(product, prevent_cse=False)
+    if size == batch:
+        return product(x, out_gradient)
+    blocks = [array.reshape(-1, size, *array.shape[1:]) for array in (x, out_gradient)]
+    start = jnp.zeros(kernel_shape, jnp.promote_types(x.dtype, jnp.float32))
+    return lax.scan(lambda total, block: (total + product(*block), None), start, blocks)[0]
+
+
+def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
+    """Returns a function of images and gradients that gives the kernel's, and how many images to hand it at once."""
+    if winograd.pays(x.shape, kernel_shape, strides, pads, x.dtype):
+        size = winograd.images_at_once(x.shape, kernel_shape, pads)
+        return partial(winograd.kernel_gradient, pads=pads, precision=precision), size
+    rows, columns, in_channels, out_channels = kernel_shape
     on_both_sides, as_patches = rows * in_channels + columns * out_channels, rows * columns * in_channels
     if strides == (1, 1) and on_both_sides <= as_patches:
         product, values = _product_of_shifted_rows_and_columns, on_both_sides
@@ -103,16 +121,8 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
     image_bytes = math.prod(out_gradient.shape[1:3]) * values * x.dtype.itemsize
     # The sum over the products is read and written once each, which should be little beside the images.
     most = max(2, max(_PRODUCT_BYTES, 16 * math.prod(kernel_shape)) // image_bytes)
-    size = next(size for size in range(min(batch, most), 0, -1) if batch % size == 0)
-    product = jax.checkpoint(
-        partial(product, kernel_shape=kernel_shape, strides=strides, pads=pads, precision=precision),
-        prevent_cse=False,
-    )
-    if size == batch:
-        return product(x, out_gradient)
-    blocks = [array.reshape(-1, size, *array.shape[1:]) for array in (x, out_gradient)]
-    start = jnp.zeros(kernel_shape, jnp.promote_types(x.dtype, jnp.float32))
-    return lax.scan(lambda total, block: (total + product(*block), None), start, blocks)[0]
+    product = partial(product, kernel_shape=kernel_shape, strides=strides, pads=pads, precision=precision)
+    return product, largest_divisor(x.shape[0], most)
 
 
 def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):
