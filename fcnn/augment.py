@@ -80,31 +80,33 @@ def affine_resample(images: Images, matrix: Float[Array, "batch 2 2"], shift: Fl
         shift: (down, right), in pixels.
     """
     batch, height, width, channels = images.shape
+    centre = np.array([(height - 1) / 2, (width - 1) / 2], np.float32)
+    # One product gives the places of all pixels. As sums of rows and columns, XLA would compute them anew, number by
+    # number, for every pixel that is looked up.
+    grid = np.ones((3, height, width), np.float32)
+    grid[:2] = np.indices((height, width)) - centre[:, None, None]
+    moved = centre + 1 - jnp.einsum("bij,bj->bi", matrix, shift, precision="highest")
+    places = jnp.concatenate([matrix, moved[..., None]], axis=-1).swapaxes(0, 1)
+    row, column = jnp.matmul(places, grid.reshape(3, -1), precision="highest")
+
     # With a black frame each corner of the four that are mixed exists, and is one gather from a flat array at a fixed
     # distance: `map_coordinates` under `vmap` clips, masks and wraps the indices of each corner anew.
-    framed_width = width + 2
+    framed_height, framed_width = height + 2, width + 2
     flat = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))).reshape(-1, channels)
-
-    centre = jnp.array([(height - 1) / 2, (width - 1) / 2])
-    rows = (jnp.arange(height) - centre[0] - shift[:, :1])[:, :, None]
-    columns = (jnp.arange(width) - centre[1] - shift[:, 1:])[:, None, :]
-    matrix = matrix[..., None, None]
-    row = matrix[:, 0, 0] * rows + matrix[:, 0, 1] * columns + centre[0] + 1
-    column = matrix[:, 1, 0] * rows + matrix[:, 1, 1] * columns + centre[1] + 1
     # Beyond the frame all is as black as on it.
     row, column = jnp.clip(row, 0, height + 1), jnp.clip(column, 0, width + 1)
-
-    top = jnp.minimum(row.astype(jnp.int32), height)
-    left = jnp.minimum(column.astype(jnp.int32), width)
+    top, left = jnp.minimum(jnp.floor(row), height), jnp.minimum(jnp.floor(column), width)
     down, right = (row - top)[..., None], (column - left)[..., None]
-    first = (jnp.arange(batch) * (height + 2) * framed_width)[:, None, None] + top * framed_width + left
+    # Unsigned: what may be negative is compared and wrapped for every corner.
+    image = jnp.arange(batch, dtype=jnp.uint32)[:, None]
+    first = (image * framed_height + top.astype(jnp.uint32)) * framed_width + left.astype(jnp.uint32)
 
     def corner(offset):
         return flat.at[first + offset].get(mode="promise_in_bounds")
 
     upper = corner(0) * (1 - right) + corner(1) * right
     lower = corner(framed_width) * (1 - right) + corner(framed_width + 1) * right
-    return (upper * (1 - down) + lower * down).astype(images.dtype)
+    return (upper * (1 - down) + lower * down).astype(images.dtype).reshape(images.shape)
 
 
 def random_crop(padding: int, size: tuple[int, int] | None = None) -> Augmentation:
