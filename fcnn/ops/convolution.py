@@ -9,7 +9,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from fcnn.ops import gradients, products, winograd
+from fcnn.ops import direct, gradients, products, winograd
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -113,7 +113,7 @@ def _convolution_with_own_gradients(x, kernel, strides, pads, precision):
     """
     if winograd.pays(x.shape, kernel.shape, strides, pads, x.dtype):
         return winograd.convolution(x, kernel, pads, precision)
-    return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_NHWC, precision=precision)
+    return direct.convolution(x, kernel, strides, pads, precision)
 
 
 def _tangent(strides, pads, precision, primals, tangents):

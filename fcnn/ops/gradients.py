@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import winograd
+from fcnn.ops import direct, winograd
 from fcnn.ops.products import largest_divisor, pad_images
 
-_NHWC = ("NHWC", "HWIO", "NHWC")
 # Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
 # one that has them all in a pixel.
 _SUB_PIXEL_CHANNELS = 64
@@ -49,9 +48,7 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     if winograd.pays(out_gradient.shape, flipped.shape, strides, around, out_gradient.dtype):
         return winograd.convolution(out_gradient, flipped, around, precision)
-    return lax.conv_general_dilated(
-        out_gradient, flipped, (1, 1), around, strides, dimension_numbers=_NHWC, precision=precision
-    )
+    return direct.convolution(out_gradient, flipped, (1, 1), around, precision, strides)
 
 
 def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision):
@@ -72,7 +69,7 @@ def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precisi
         first, last = low // stride, (low + size - 1) // stride
         around.append((step - 1 - first, last + 1 - n))
         kept.append(slice(low % stride, low % stride + size))
-    out = lax.conv_general_dilated(out_gradient, weights, (1, 1), around, dimension_numbers=_NHWC, precision=precision)
+    out = direct.convolution(out_gradient, weights, (1, 1), around, precision)
     batch, height, width, _ = out.shape
     out = out.reshape(batch, height, width, down, right, in_channels).transpose(0, 1, 3, 2, 4, 5)
     return out.reshape(batch, height * down, width * right, in_channels)[:, kept[0], kept[1]]

@@ -9,11 +9,12 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from fcnn.ops.convolution import sizes_are_known
+from fcnn.ops.products import largest_divisor
 
 # An array up to this size stays in cache between the sums over it.
-_SMALL_BYTES = 2**21
-# Of a larger one, what is read once and used several times before the cache forgets it.
-_BLOCK_BYTES = 2**20
+_SMALL_BYTES = 2**20
+# How many rows of pixels are added up in one loop.
+_ROWS = 8
 
 
 def batch_norm(
@@ -21,9 +22,9 @@ def batch_norm(
 ) -> tuple[Float[Array, "*batch channel"], Float[Array, " channel"], Float[Array, " channel"]]:
     """Returns values normalised over all axes but the last, and their mean and variance in float32.
 
-    Ioffe and Szegedy 2015, "Batch Normalization", algorithm 1; the variance is the biased one. On CPU, XLA writes the
-    squares of a whole array to memory before it adds them up; here all that is summed over a block of rows is summed
-    while the block is in cache, for the statistics and for the gradients.
+    Ioffe and Szegedy 2015, "Batch Normalization", algorithm 1; the variance is the biased one. On CPU, the
+    derivative that JAX finds reads a large array more often than the one here, and XLA may write all that is summed
+    over it to memory first.
 
     Args:
         x: values.
@@ -31,7 +32,7 @@ def batch_norm(
         bias: added to each channel after that.
         epsilon: added to the variance.
     """
-    if not sizes_are_known(x.shape) or x.size * x.dtype.itemsize <= _SMALL_BYTES:
+    if not sizes_are_known(x.shape) or x.size * x.dtype.itemsize < _SMALL_BYTES:
         return _plain(epsilon, x, scale, bias)
     return lax.platform_dependent(
         x, scale, bias, cpu=partial(_with_own_gradient, epsilon), default=partial(_plain, epsilon)
@@ -80,47 +81,33 @@ def _tangent(epsilon, primals, tangents):
 
 
 def _moments(x):
-    """Returns mean and variance of each channel: of each block by itself, then of all (Chan et al. 1979)."""
-    channels = x.shape[-1]
-
-    def moments(_, block):
-        count = block.size // channels
-        mean = _sum(block, channels) / count
-        from_mean = block - jnp.tile(mean, block.shape[-1] // channels)
-        return None, (mean, _sum(jnp.square(from_mean), channels) / count)
-
-    _, (means, variances) = lax.scan(moments, None, _blocks(x))
-    mean = means.mean(0)
-    return mean, (variances + jnp.square(means - mean)).mean(0)
+    """Returns mean and variance of each channel."""
+    count = math.prod(x.shape[:-1])
+    mean = _sum(lambda x: x, x) / count
+    return mean, _sum(lambda x: jnp.square(x - mean), x) / count
 
 
 def _sums(y, x, mean):
     """Returns the sums over each channel of y and of y * (x - mean)."""
-    channels = x.shape[-1]
-
-    # What is linear in y takes x as it is, rather than the differences of all blocks, which would be kept.
-    @partial(jax.checkpoint, prevent_cse=False)
-    def sums(_, blocks):
-        y, x = blocks
-        from_mean = x - jnp.tile(mean, x.shape[-1] // channels)
-        return None, (_sum(y, channels), _sum(y * from_mean, channels))
-
-    _, sums = lax.scan(sums, None, (_blocks(y), _blocks(x)))
-    return [values.sum(0) for values in sums]
+    return _sum(lambda y: y, y), _sum(lambda y, x: y * (x - mean), y, x)
 
 
-def _blocks(x):
-    """Returns an array as [block, row, values of a row], a row being the channels of a row of pixels."""
-    width = math.prod(x.shape[-2:])
-    rows = x.size // width
-    fewest = min(rows, -(-x.size * x.dtype.itemsize // _BLOCK_BYTES))
-    blocks = next(blocks for blocks in range(fewest, rows + 1) if rows % blocks == 0)
-    return x.reshape(blocks if blocks < 4 * fewest else 1, -1, width)
+def _sum(function, *arrays):
+    """Returns the sum over each channel of what a function gives for every number of some arrays.
 
-
-def _sum(block, channels):
+    Before JAX 0.12, XLA writes all that to memory before it adds it up. There, eight rows of pixels are added up in the
+    loop that computes them, and an eighth is written. They lie below each other: rows that lie far apart can share a
+    few places of the cache.
+    """
+    if jax.__version_info__ >= (0, 12):
+        return function(*(array.astype(_wide(array)) for array in arrays)).sum(range(arrays[0].ndim - 1))
+    *_, width, channels = arrays[0].shape
+    rows = arrays[0].size // (width * channels)
+    fold = largest_divisor(rows, _ROWS)
+    arrays = [array.astype(_wide(array)).reshape(-1, fold, width, channels) for array in arrays]
+    folded = sum(function(*(array[:, row] for array in arrays)) for row in range(fold))
     # In two steps: along columns as long as a row of pixels, XLA's sums are fast.
-    return block.sum(0, dtype=_wide(block)).reshape(-1, channels).sum(0)
+    return folded.reshape(-1, width * channels).sum(0).reshape(-1, channels).sum(0)
 
 
 def _wide(x):

@@ -47,6 +47,11 @@ def test_shapes_of_lenet(batch, size, kernel):
     assert_equals_stock((batch, *size), (*kernel[:2], size[-1], kernel[-1]), (1, 1), "VALID")
 
 
+@pytest.mark.parametrize("channels", [(14, 16), (16, 15), (16, 16)])
+def test_shapes_that_get_a_channel_more(channels):
+    assert_equals_stock((2, 9, 12, channels[0]), (3, 5, *channels), (1, 1), "SAME")
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_any_shape(data):

@@ -1,4 +1,4 @@
-"""Batch normalisation against the textbook's formulas, for small arrays and for those that go block by block."""
+"""Batch normalisation against the textbook's formulas, for small arrays and for those whose rows are folded."""
 
 import flax.linen as nn
 import jax
@@ -9,7 +9,7 @@ import pytest
 from fcnn import ops
 from fcnn.models.layers import BatchNorm
 
-# The second and the third are more than a block; 509 rows of pixels are a prime number of them.
+# All but the first are large; 509 rows of pixels are a prime number, which cannot be folded, and 300,000 pixels a row.
 SHAPES = [(4, 3, 5, 6), (16, 64, 32, 32), (1, 509, 40, 32), (300_000, 3)]
 
 
