@@ -63,6 +63,8 @@ def smallest_size(model, shape: tuple[int, ...]) -> int:
 def train(config: Config, run_folder: Path, console: Console) -> float:
     """Trains on the examples without any regularisation and reports on them; returns the accuracy on them."""
     data = fcnn.load_dataset(config.data, config.data_dir)
+    if isinstance(data.train, fcnn.data.ImageFiles):  # photos, of any size
+        data = data._replace(train=data.train.decode(fcnn.data.evaluation_crop))
     examples = fcnn.balanced_subset(data.train, config.examples, config.seed)
     model = fcnn.create_model(config.network, num_classes=data.num_classes)
     if hasattr(model, "dropout_rate"):
@@ -96,6 +98,7 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         class_names=data.class_names,
         prepare=prepare,
         predict_batch=evaluate_batch.predict,
+        examined="training images",
     )
     learnt = rows[-1]["test_top1"]
     console.print(f"{learnt:.0%} of {config.examples} examples learnt by heart, report in {page}")

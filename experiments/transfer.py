@@ -57,7 +57,7 @@ RECIPES = {"tutorial": Config()}
 def train(config: Config, run_folder: Path, console: Console) -> float:
     """Trains, evaluates and reports one run; returns the accuracy on the photos that were kept for evaluation."""
     has_published = any(weights.network == config.network for weights in PUBLISHED_WEIGHTS)
-    transform = fcnn.preprocess(config.network if has_published else "resnet18")
+    transform = fcnn.preprocess(config.network if has_published else "resnet18", path=config.weights)
     data = fcnn.load_dataset(config.data, transform=transform.cut, broken=config.broken)
     prepare = fcnn.make_prepare(transform.mean, transform.std)
     if config.augment:

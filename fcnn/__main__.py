@@ -127,9 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _transform(name: str, weights: Path | None) -> EvaluationTransform:
-    published = [w for w in PUBLISHED_WEIGHTS if w.network == name]
-    if published:
-        return preprocess(name, next((w.version for w in published if weights and w.file_name == weights.name), None))
+    if any(published.network == name for published in PUBLISHED_WEIGHTS):
+        return preprocess(name, path=weights)
     # Weights of one's own: the whole image at the size that the network is made for.
     height, width, channels = getattr(create_model(name), "input_shape", (0, 0, 0))
     if channels != 3:

@@ -23,7 +23,7 @@ from fcnn import parallel
 from fcnn.errors import InputError, unknown_name
 from fcnn.memory import keep_freed_memory
 from fcnn.pretrained.download import cache_folder
-from fcnn.training import NonFiniteLossError, open_run
+from fcnn.training import NonFiniteLossError, open_run, settle_run
 
 _OLDEST_PROGRAM = 30 * 24 * 3600  # seconds
 
@@ -37,7 +37,7 @@ class RunOptions:
     resume: bool = False
     """Continue the run that the folder holds, exactly where its last checkpoint stands."""
     overwrite: bool = False
-    """Remove the run that the folder holds."""
+    """Begin anew in the place of the run that the folder holds."""
     seeds: int = 1
     """Number of runs, with the seeds from --seed on."""
     compilation_cache: bool = True
@@ -77,7 +77,7 @@ def run_experiment(
             _keep_compiled_programs(console)
         _run_seeds(name, config, options, train, console)
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped before training began", file=sys.stderr)
+        print(str(stop) or "stopped", file=sys.stderr)
         sys.exit(130)
     except (InputError, NonFiniteLossError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -174,7 +174,11 @@ def _run_seeds(name, config, options, train, console):
         if parallel.is_main_process():
             open_run(folder, seeded, resume=options.resume, overwrite=options.overwrite)
         parallel.wait_for_all(f"run folder of seed {seed}")
-        accuracies.append(train(seeded, folder, console))
+        try:
+            accuracies.append(train(seeded, folder, console))
+        finally:
+            if parallel.is_main_process():
+                settle_run(folder)
     if options.seeds > 1:
         mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
         console.print(f"test accuracy over {options.seeds} seeds: {mean:.3%} ± {deviation:.3%}")

@@ -19,7 +19,8 @@ def unknown_name(kind: str, name: str, names: Iterable[str]) -> InputError:
         name: the name that was given.
         names: the valid names.
     """
-    names = sorted(names)
-    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are {', '.join(names)}"
+    by_small_letters = {known.lower(): known for known in sorted(names)}
+    nearest = difflib.get_close_matches(name.lower(), by_small_letters, n=3, cutoff=0.5)
+    known = [by_small_letters[match] for match in nearest] or by_small_letters.values()
+    hint = f"did you mean {' or '.join(known)}?" if nearest else f"there are {', '.join(known)}"
     return InputError(f"unknown {kind} {name!r}: {hint}")

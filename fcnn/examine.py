@@ -1,5 +1,6 @@
 """The report of a trained network: what it gives for a set, through its own steps, drawn into the run's folder."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from fcnn.training.step import PredictStep
 
 
 def examine_run(
-    run_folder: Path,
+    run_folder: str | Path,
     model: Any,
     state: TrainState,
     examples: Split,
@@ -30,6 +31,7 @@ def examine_run(
     prepare: Prepare,
     predict_batch: PredictStep | None = None,
     shown: int = 0,
+    examined: str = "test images",
     batch_size: int = 250,
     mesh: Mesh | None = None,
 ) -> Path:
@@ -46,12 +48,14 @@ def examine_run(
         predict_batch: what gives the logits, such as `evaluate_batch.predict`, which is compiled already if the batch
             size is that of the evaluation; None makes one.
         shown: number of examples to show with their predictions, evenly spaced in the set.
+        examined: what the examples are.
         batch_size: examples a call.
         mesh: the mesh that holds the state.
 
     Returns:
         The path of the page.
     """
+    run_folder = Path(run_folder)
     predict_batch = predict_batch or make_predict_step(model, prepare=prepare, mesh=mesh)
     logits = predict(state, predict_batch, examples, batch_size=batch_size, mesh=mesh)
     page = run_folder / "report.html"
@@ -80,20 +84,32 @@ def examine_run(
         title=title,
         facts={"Network": f"{type(model).__name__}, {weights:,} parameters, {operations:,} multiply-adds an image"},
         class_names=class_names,
-        images=examples.images,
+        images=_bytes(examples.images),
         labels=examples.labels,
         logits=logits,
         kernels=_first_kernels(layers, variables["params"], input_shape[1:]),
         feature_maps={name: np.asarray(features[name], np.float32)[0] for name in order if name in features},
         shown=shown,
+        examined=examined,
     )
 
 
 def _first_kernels(
     layers: Sequence, params: PyTree, image_shape: Sequence[int]
-) -> Float[np.ndarray, "kernel_height kernel_width in_channel out_channel"]:
-    """Returns the first layer's kernels; those of a fully connected one in the shape of the image."""
-    for name in next(layer.name for layer in layers if layer.kind in ("Conv", "Dense")).split("/"):
+) -> Float[np.ndarray, "kernel_height kernel_width in_channel out_channel"] | None:
+    """Returns the first layer's kernels, those of a fully connected one in the shape of the image; None of another."""
+    first = next((layer for layer in layers if "kernel" in layer.variables), None)
+    if first is None:
+        return None
+    for name in first.name.split("/"):
         params = params[name]
     kernel = params["kernel"]
-    return kernel if kernel.ndim == 4 else kernel.reshape(*image_shape, -1)
+    if kernel.ndim == 2 and len(kernel) == math.prod(image_shape):
+        return kernel.reshape(*image_shape, -1)
+    return kernel if kernel.ndim == 4 and kernel.shape[2] == image_shape[-1] else None
+
+
+def _bytes(images: np.ndarray) -> np.ndarray:
+    """Returns pixels from 0 to 255."""
+    images = np.asarray(images)
+    return images if images.dtype == np.uint8 else (255 * np.clip(images, 0, 1)).round().astype(np.uint8)

@@ -28,8 +28,10 @@ def initialize_processes(coordinator: str | None, processes: int, process: int) 
         process: which one this is, from 0.
 
     Raises:
-        InputError: if the process' number is not among them.
+        InputError: if the process' number is not among them, or there are several and no address.
     """
+    if processes > 1 and coordinator is None:
+        raise InputError(f"{processes} processes need the address host:port of process 0: give --coordinator to each")
     if not 0 <= process < processes:
         raise InputError(f"process {process} is not one of 0 to {processes - 1}: give every process its own number")
     if coordinator is not None:

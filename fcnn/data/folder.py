@@ -1,6 +1,7 @@
 """Photos in a folder for each class: which there are, and which of them to train and to evaluate on."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def load_image_folder(
     else:
         examples, class_names = _find_examples(folder)
         train, test = _split(examples, class_names, test_share, seed)
-    train, _ = read_images(train, _one_pixel, broken)
+    train, _ = read_images(train, partial(_one_pixel_of, transform), broken)
     test, test_split = read_images(test, transform, broken)
     for what, files in (("train", train), ("evaluate", test)):
         without = sorted(set(class_names) - {class_names[label] for label in files.labels})
@@ -82,8 +83,9 @@ def load_image_folder(
     return ImageFolder(f"folder:{folder}", train, test_split, len(class_names), class_names)
 
 
-def _one_pixel(image: Image.Image) -> Image.Image:
-    return image.crop((0, 0, 1, 1))
+def _one_pixel_of(transform: Transform, image: Image.Image) -> np.ndarray:
+    """Returns little of an image that the transform takes."""
+    return np.asarray(transform(image))[:1, :1]
 
 
 def _test_folder(folder: Path) -> Path:
@@ -104,6 +106,7 @@ def _find_examples(folder: Path) -> tuple[ImageFiles, tuple[str, ...]]:
     paths, labels = [], []
     for label, name in enumerate(class_names):
         files = sorted(path for path in _visible((folder / name).rglob("*")) if path.suffix.lower() in _ENDINGS)
+        files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
         if not files:
             raise InputError(f"{folder / name}: expected images ({', '.join(_ENDINGS)}), found none")
         paths += files

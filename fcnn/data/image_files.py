@@ -30,6 +30,18 @@ class ImageFiles(NamedTuple):
     paths: tuple[Path, ...]
     labels: Int32[np.ndarray, "n"]
 
+    @property
+    def images(self) -> None:
+        """Photos have no pixels before they are decoded.
+
+        Raises:
+            InputError: always; it says what to do.
+        """
+        raise InputError(
+            "these photos stay in their files: train on them by experiments/transfer.py or FolderLoader, or decode "
+            "them first (train.decode)"
+        )
+
     def decode(self, transform: Transform) -> Split:
         """Returns the examples as pixels, read in parallel.
 
@@ -86,7 +98,7 @@ def decode_image(path: Path, transform: Transform) -> UInt8[np.ndarray, "height 
         transform: from an RGB image.
 
     Raises:
-        InputError: if it is no such file, or broken.
+        InputError: if it is no such file, or broken, or the transform refuses it.
     """
     try:
         with Image.open(path, formats=_FORMATS) as image:
@@ -98,7 +110,10 @@ def decode_image(path: Path, transform: Transform) -> UInt8[np.ndarray, "height 
         # A damaged file makes Pillow's decoders fail with errors of many kinds.
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as a JPEG or PNG image: {reason}") from error
-    return np.asarray(transform(decoded), np.uint8)
+    try:
+        return np.asarray(transform(decoded), np.uint8)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def evaluation_crop(image: Image.Image, size: int = 224) -> Image.Image:

@@ -59,7 +59,10 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
         for option in options:
             if option not in known:
                 raise unknown_name("option of folder:PATH", option, known)
-        return load_image_folder(Path(name.removeprefix("folder:")).expanduser(), **options)
+        path = name.removeprefix("folder:")
+        if not path:
+            raise InputError("folder: names no folder, expected folder:PATH")
+        return load_image_folder(Path(path).expanduser(), **options)
     if options:
         raise InputError(
             f"the data set {name!r} takes no options, only folder:PATH does: leave out {', '.join(options)}"

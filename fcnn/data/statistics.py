@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import UInt8
 
+from fcnn.errors import InputError
+
 _CHUNK = 1024
 
 
@@ -18,7 +20,14 @@ def channel_statistics(
 
     Returns:
         The means and the (population) standard deviations, one float a channel.
+
+    Raises:
+        InputError: if there is no image, or they are not bytes.
     """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
+        raise InputError(
+            f"to count pixels takes uint8 images [n, height, width, channel], got {images.dtype} {list(images.shape)}"
+        )
     channels = images.shape[-1]
     counts = np.zeros((channels, 256), np.int64)
     for first in range(0, len(images), _CHUNK):

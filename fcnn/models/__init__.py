@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
+from numbers import Integral
 from types import MappingProxyType
 
 import flax.linen as nn
@@ -115,10 +116,22 @@ def create_model(name: str, **options) -> nn.Module:
         if option not in known:
             raise unknown_name(f"option of {name}", option, known)
     model = network(**options)
-    if model.num_classes < 1:
-        raise InputError(f"num_classes must be at least 1, got {model.num_classes}")
+    for what, number in (("num_classes", model.num_classes), *(("a hidden width", n) for n in _hidden_widths(model))):
+        if not isinstance(number, Integral) or number < 1:
+            raise InputError(f"{what} must be a whole number of at least 1, got {number}")
     if not 0 <= getattr(model, "dropout_rate", 0) < 1:
         raise InputError(f"dropout_rate must be at least 0 and less than 1, got {model.dropout_rate}")
+    try:
+        is_float = jnp.issubdtype(model.dtype, jnp.floating)
+    except TypeError:
+        is_float = False
+    if not is_float:
+        raise InputError(f"dtype must be a floating-point type such as float32 or bfloat16, got {model.dtype!r}")
     if jnp.dtype(model.dtype) == jnp.bfloat16:
         warn_if_bfloat16_is_slow()
     return model
+
+
+def _hidden_widths(model):
+    hidden = getattr(model, "hidden", ())
+    return hidden if isinstance(hidden, tuple | list) else (hidden,)

@@ -10,7 +10,10 @@ from fcnn.errors import unknown_name
 
 
 def capture(
-    model: nn.Module, variables: Mapping, images: Float[Array, "batch height width channel"], names: Sequence[str] = ()
+    model: nn.Module,
+    variables: Mapping,
+    images: Float[Array, "batch height width channel"],
+    names: str | Sequence[str] = (),
 ) -> dict[str, PyTree]:
     """Returns the outputs of named layers in evaluation mode, in the order in which they are computed.
 
@@ -28,6 +31,7 @@ def capture(
     Raises:
         InputError: if the network has no layer of that name.
     """
+    names = (names,) if isinstance(names, str) else names
     outputs = {}
 
     def record(next_function, args, kwargs, context):

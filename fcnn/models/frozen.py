@@ -19,8 +19,9 @@ class FrozenNorms(NamedTuple):
 
     Attributes:
         model: the network.
-        patterns: regular expressions, each for whole paths of layers, with all that is in them: "bn1", "layer1_.*".
-            They may be those of frozen parameters: what they match beside batch normalisation does not matter here.
+        patterns: regular expressions, each for whole paths of layers with all that is in them, or of parameters:
+            "bn1", "layer1_.*", ".*/(scale|bias)". A normalisation whose scale and bias they match is frozen; what they
+            match besides does not matter here.
     """
 
     model: nn.Module
@@ -53,5 +54,9 @@ class FrozenNorms(NamedTuple):
             return self.model.apply(variables, images, train=train, **options)
 
     def _is_frozen(self, path):
-        # The copy of a layer that evaluates has no path: it is in no network.
-        return bool(path) and any(is_matched("/".join(path), pattern) for pattern in self.patterns)
+        """Returns whether patterns match a layer, or each of its parameters."""
+        if not path:  # the copy of a layer that evaluates: it is in no network
+            return False
+        return all(
+            any(is_matched("/".join((*path, leaf)), pattern) for pattern in self.patterns) for leaf in ("scale", "bias")
+        )

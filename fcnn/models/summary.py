@@ -8,6 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fcnn.errors import InputError
+
 
 class LayerRow(NamedTuple):
     """One layer of the table.
@@ -39,7 +41,14 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
     Args:
         model: any network of the library.
         input_shape: [batch, height, width, channel].
+
+    Raises:
+        InputError: if the shape has other dimensions, or the network cannot take such images.
     """
+    if len(input_shape) != 4 or min(input_shape) < 1:
+        raise InputError(
+            f"the input's shape is (batch, height, width, channel), each at least 1, got {tuple(input_shape)}"
+        )
     rows: list[LayerRow] = []
 
     def record_row(next_function, args, kwargs, context):

@@ -10,10 +10,12 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from fcnn.ops import direct, gradients, products, winograd
+from fcnn.ops.transposition import derivative_of
 
 Padding = str | Sequence[tuple[int, int]]
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
+_NHWC_NUMBERS = lax.conv_dimension_numbers((1,) * 4, (1,) * 4, _NHWC)
 
 
 def conv2d(
@@ -53,13 +55,14 @@ def conv2d(
 
 def conv_general_dilated(lhs, rhs, window_strides, padding, **options):
     """Stands in for `jax.lax.conv_general_dilated` in `flax.linen.Conv`; what `conv2d` does not know goes to XLA."""
-    plain = (
-        lhs.ndim == 4
-        and options.get("feature_group_count", 1) == 1
-        and all(d == 1 for d in (*options.get("lhs_dilation", ()), *options.get("rhs_dilation", ())))
-    )
-    if plain:
-        return conv2d(lhs, rhs, tuple(window_strides), padding, precision=options.get("precision"))
+    precision, layout, *special = (
+        options.get(name)
+        for name in ("precision", "dimension_numbers", "batch_group_count", "feature_group_count",
+                     "lhs_dilation", "rhs_dilation", "preferred_element_type")
+    )  # fmt: skip
+    is_plain = all(option in (None, 1) or (isinstance(option, Sequence) and set(option) == {1}) for option in special)
+    if lhs.ndim == 4 and is_plain and lax.conv_dimension_numbers(lhs.shape, rhs.shape, layout) == _NHWC_NUMBERS:
+        return conv2d(lhs, rhs, tuple(window_strides), padding, precision=precision)
     return lax.conv_general_dilated(lhs, rhs, window_strides, padding, **options)
 
 
@@ -92,7 +95,7 @@ def _formulation_on_cpu(x_shape, kernel_shape, strides, pads):
         return None
     rows, columns, in_channels, out_channels = kernel_shape
     padded = tuple(size + low + high for size, (low, high) in zip(x_shape[1:3], pads, strict=True))
-    if min(padded) < 1 or any(low < 0 or high < 0 for low, high in pads):
+    if padded[0] < rows or padded[1] < columns or any(low < 0 or high < 0 for low, high in pads):
         return None
     if padded == (rows, columns):
         return products.full_size_product
@@ -127,14 +130,12 @@ def _tangent(strides, pads, precision, primals, tangents):
         gradient = gradients.kernel_gradient(x, out_gradient, kernel.shape, strides, pads, precision)
         return gradient.astype(kernel.dtype)
 
-    # A derivative is the transpose of the gradient; differentiation transposes it back. What does not vary, such as the
-    # images of a first layer, costs nothing.
-    terms = []
-    if not isinstance(x_tangent, SymbolicZero):
-        terms += jax.linear_transpose(input_gradient, out)(x_tangent)
-    if not isinstance(kernel_tangent, SymbolicZero):
-        terms += jax.linear_transpose(kernel_gradient, out)(kernel_tangent)
-    return out, sum(terms)
+    # What does not vary, such as the images of a first layer, costs nothing.
+    return out, sum(
+        derivative_of(gradient, out, tangent)
+        for gradient, tangent in ((input_gradient, x_tangent), (kernel_gradient, kernel_tangent))
+        if not isinstance(tangent, SymbolicZero)
+    )
 
 
 _convolution_with_own_gradients.defjvp(_tangent, symbolic_zeros=True)

@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from fcnn.ops.convolution import Padding, explicit_padding, sizes_are_known
+from fcnn.ops.transposition import derivative_of
 
 
 def max_pool(
@@ -38,8 +39,9 @@ def max_pool(
             (low, high + _overhang(size, k, s, low, high))
             for size, k, s, (low, high) in zip(x.shape[1:3], window, strides, padding, strict=True)
         )
+    known = sizes_are_known(x.shape)
     exact = window == strides and all(size % k == 0 for size, k in zip(x.shape[1:3], window, strict=True))
-    if exact and not any(map(any, padding)):
+    if known and exact and not any(map(any, padding)):
         blocks = x.reshape(x.shape[0], x.shape[1] // window[0], window[0], x.shape[2] // window[1], window[1], -1)
         blocks = blocks.transpose(2, 4, 0, 1, 3, 5)
         return first_largest(blocks.reshape(-1, *blocks.shape[2:]))
@@ -57,7 +59,10 @@ def max_pool(
             x = _max_along(axis, size, stride, x)
         return x
 
-    if not sizes_are_known(x.shape) or any(low < 0 or high < 0 for low, high in padding):
+    if not known or any(
+        low < 0 or high < 0 or size + low + high < k
+        for size, k, (low, high) in zip(x.shape[1:3], window, padding, strict=True)
+    ):
         return in_one(x)
     return lax.platform_dependent(x, cpu=columns_then_rows, default=in_one)
 
@@ -129,8 +134,7 @@ def _max_along_jvp(axis, size, stride, primals, tangents):
         out = jnp.stack(turns, axis + 1).reshape(shape)
         return _moved(out, axis, 0, x.shape[axis] - shape[axis])
 
-    # The derivative is the transpose of the gradient; differentiation transposes it back.
-    return largest, jax.linear_transpose(gradient, largest)(*tangents)[0]
+    return largest, derivative_of(gradient, largest, *tangents)
 
 
 def _places(axis, size, stride, x):
@@ -161,8 +165,9 @@ def avg_pool(
     """
     strides = strides or window
     padding = explicit_padding(x.shape[1:3], window, strides, padding)
-    total = lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0)))
-    return total / (window[0] * window[1])
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    total = lax.reduce_window(wide, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0)))
+    return (total / (window[0] * window[1])).astype(x.dtype)
 
 
 def adaptive_avg_pool(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+import flax.errors
 import jax
 import numpy as np
 from jaxtyping import Float32, PyTree
@@ -39,7 +40,7 @@ def classify(
         count: how many classes to name, if there are as many.
 
     Raises:
-        InputError: there is another number of class names than of logits.
+        InputError: there is another number of class names than of logits, or the weights are not for such images.
     """
     parameters = variables["params"]
     for part in create_model(name).heads[0].split("/"):
@@ -57,6 +58,13 @@ def classify(
         return jax.nn.softmax(model.apply(variables, images, train=False))
 
     for image in images:
-        probabilities = np.asarray(probabilities_of(variables, transform(image)[np.newaxis])[0])
+        pixels = transform(image)[np.newaxis]
+        try:
+            probabilities = np.asarray(probabilities_of(variables, pixels)[0])
+        except flax.errors.ScopeParamShapeError as error:
+            raise InputError(
+                f"these weights of {name} do not take images of {pixels.shape[-1]} channels, expected weights "
+                "that were trained on colour images"
+            ) from error
         best = np.argsort(-probabilities, kind="stable")[:count]
         yield Classification(tuple(class_names[i] for i in best), tuple(map(float, probabilities[best])))

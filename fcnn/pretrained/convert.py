@@ -141,7 +141,8 @@ def _check(name, entries, shapes):
 
 
 def _shortened(items):
-    shown = ", ".join(items[:4])
+    # A key is whatever a file holds: nothing that could fill or move about a terminal.
+    shown = ", ".join(item[:120] if item.isprintable() else repr(item[:120]) for item in items[:4])
     return f"{shown} and {len(items) - 4} more" if len(items) > 4 else shown
 
 

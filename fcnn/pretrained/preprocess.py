@@ -1,13 +1,14 @@
 """The evaluation transform of published weights: from an image to the network's input."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
 from fcnn.errors import InputError
-from fcnn.pretrained.facts import published_weights
+from fcnn.pretrained.facts import PUBLISHED_WEIGHTS, published_weights
 
 # Beyond this ratio of the sides, resizing the shorter one would blow up the longer one to no use.
 _MAX_ASPECT_RATIO = 100
@@ -69,17 +70,19 @@ class EvaluationTransform:
         return image.crop((left, top, left + self.crop, top + self.crop))
 
 
-def preprocess(name: str, version: str | None = None) -> EvaluationTransform:
+def preprocess(name: str, version: str | None = None, *, path: str | Path | None = None) -> EvaluationTransform:
     """Returns the transform that belongs to a network's published weights.
 
     Args:
         name: name of the network.
-        version: "V1" or "V2"; the newest if None, as for `load_pretrained`.
+        version: "V1" or "V2"; if None, that of `path`, or the newest, as for `load_pretrained`.
+        path: a weight file, whose name may be that of a version.
 
     Raises:
         InputError: no weights are published for the network, or not in this version.
     """
-    weights = published_weights(name, version)
+    named = [w.version for w in PUBLISHED_WEIGHTS if w.network == name and path and w.file_name == Path(path).name]
+    weights = published_weights(name, version or next(iter(named), None))
     return EvaluationTransform(weights.resize, weights.crop, weights.mean, weights.std)
 
 

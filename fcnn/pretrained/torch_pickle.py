@@ -58,6 +58,7 @@ class _Machine:
     below_marks: list[list] = field(default_factory=list)
     memo: dict[int, object] = field(default_factory=dict)
     storages: dict[str, StorageReference] = field(default_factory=dict)
+    copied: int = 0
 
     def execute(self, instruction: str, argument: object) -> None:
         """Executes one instruction, named as in `pickletools`.
@@ -123,6 +124,7 @@ class _Machine:
                 self.stack.append(allowed_global(f"{module}.{name}" if type(module) is type(name) is str else ""))
             case "REDUCE":
                 arguments, function = self.stack.pop(), self.stack.pop()
+                self._count_copies(arguments)
                 self.stack.append(construct(function, arguments))
             case "BUILD":
                 # A state dict carries `_metadata`, versions of its modules, as an attribute: it is left out.
@@ -134,6 +136,13 @@ class _Machine:
                 self.stack.append(storage)
             case _:
                 raise InputError(f"its pickle has the instruction {instruction}, which weights do not need: refused")
+
+    def _count_copies(self, arguments: object) -> None:
+        # A list can be handed over again and again in a few bytes, and may be copied each time.
+        if type(arguments) is tuple:
+            self.copied += sum(len(argument) for argument in arguments if type(argument) in (list, tuple))
+        if self.copied > MAX_INSTRUCTIONS:
+            raise InputError(f"its pickle copies more than {MAX_INSTRUCTIONS:,} objects: refused")
 
     def _pop_to_mark(self) -> list:
         items, self.stack = self.stack, self.below_marks.pop()

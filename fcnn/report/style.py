@@ -75,9 +75,9 @@ def largest_magnitude(values: Float[np.ndarray, "..."]) -> float:
 def image_colours(
     images: UInt8[np.ndarray, "n height width channel"],
 ) -> UInt8[np.ndarray, "n height width 3"]:
-    """Returns images as RGB; grey ones on a black ground as ink on paper."""
-    if images.shape[-1] != 1:
+    """Returns images as RGB; grey ones on a black ground as ink on paper, those of two channels as their mean."""
+    if images.shape[-1] >= 3:
         return images[..., :3]
-    grey = np.repeat(images, 3, axis=-1)
+    grey = np.repeat(images.mean(axis=-1, keepdims=True).astype(np.uint8), 3, axis=-1)
     # MNIST and its relatives are white on black, which would be most of the page's ink; photographs stay as they are.
     return 255 - grey if np.median(images) < 32 else grey

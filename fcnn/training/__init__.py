@@ -7,7 +7,7 @@ from fcnn.training.freezing import by_path, freeze, label_parameters, match_para
 from fcnn.training.losses import cross_entropy, kernel_penalty, smooth_labels
 from fcnn.training.optimizers import make_optimizer, step_decay, warmup_cosine
 from fcnn.training.prepare import make_prepare
-from fcnn.training.run import open_run, read_record
+from fcnn.training.run import open_run, read_record, settle_run
 from fcnn.training.state import TrainState, create_state
 from fcnn.training.step import make_eval_step, make_predict_step, make_train_step, scan_steps
 
@@ -34,6 +34,7 @@ __all__ = [
     "predict",
     "read_record",
     "scan_steps",
+    "settle_run",
     "smooth_labels",
     "step_decay",
     "warmup_cosine",

@@ -10,27 +10,29 @@ from jaxtyping import PyTree
 from orbax.checkpoint import checkpoint_managers as managers
 
 from fcnn.errors import InputError, unknown_name
+from fcnn.training.run import CHECKPOINTS
 from fcnn.training.state import TrainState
 
-FOLDER = "checkpoints"
 
-
-def open_checkpoints(run_folder: Path) -> ocp.CheckpointManager:
+def open_checkpoints(run_folder: Path, *, read_only: bool = False) -> ocp.CheckpointManager:
     """Returns the manager of a run's checkpoints; it is a context manager that waits for what is being written.
 
     It keeps the last checkpoint and the one with the highest "score"; those that were not finished are removed.
 
     Args:
         run_folder: folder of the run.
+        read_only: write and remove nothing: another process may be writing there.
     """
     # Orbax tells of every file it writes.
     logging.getLogger("absl").setLevel(logging.ERROR)
     keep = managers.AnyPreservationPolicy(
         [managers.LatestN(1), managers.BestN(n=1, get_metric_fn=_score, keep_checkpoints_without_metrics=False)]
     )
-    options = ocp.CheckpointManagerOptions(preservation_policy=keep, cleanup_tmp_directories=True, best_fn=_score)
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=keep, cleanup_tmp_directories=not read_only, best_fn=_score, read_only=read_only
+    )
     handlers = {"state": ocp.StandardCheckpointHandler(), "progress": ocp.JsonCheckpointHandler()}
-    return ocp.CheckpointManager(run_folder.resolve() / FOLDER, options=options, item_handlers=handlers)
+    return ocp.CheckpointManager(run_folder.resolve() / CHECKPOINTS, options=options, item_handlers=handlers)
 
 
 def save_checkpoint(
@@ -72,13 +74,18 @@ def restore_checkpoint(
     expected = _entries(like)
     saved = manager.item_metadata(step)["state"]
     _check_fit(saved, expected, f"{manager.directory / str(step)}")
-    restored = manager.restore(
-        step,
-        args=ocp.args.Composite(
-            state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, expected)),
-            progress=ocp.args.JsonRestore(),
-        ),
+    args = ocp.args.Composite(
+        state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, expected)),
+        progress=ocp.args.JsonRestore(),
     )
+    try:
+        restored = manager.restore(step, args=args)
+    except (ValueError, OSError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise InputError(
+            f"the checkpoint {manager.directory / str(step)} is damaged: remove that folder, and the one before it is "
+            f"taken, or begin anew ({reason})"
+        ) from error
     entries = dict(restored["state"])
     # The restored arrays may share memory with what they were read into; the step donates its state.
     entries = jax.tree.map(lambda array: array.copy(), entries)
@@ -100,9 +107,9 @@ def load_checkpoint(run_folder: str | Path, like: TrainState, which: str = "best
     Raises:
         InputError: if the folder has no such checkpoint, or it does not fit.
     """
-    if not (Path(run_folder) / FOLDER).is_dir():
-        raise InputError(f"{run_folder} holds no checkpoints: expected a folder {FOLDER} in it, as a run writes")
-    with open_checkpoints(Path(run_folder)) as manager:
+    if not (Path(run_folder) / CHECKPOINTS).is_dir():
+        raise InputError(f"{run_folder} holds no checkpoints: expected a folder {CHECKPOINTS} in it, as a run writes")
+    with open_checkpoints(Path(run_folder), read_only=True) as manager:
         restored = restore_checkpoint(manager, like, which)
     if restored is None:
         raise InputError(f"{run_folder} has no {which} checkpoint yet: train it first")

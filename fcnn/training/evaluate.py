@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Integer, Shaped
 
 from fcnn import parallel
 from fcnn.errors import InputError
@@ -60,7 +60,7 @@ def predict(
 
 def _padded_batches(
     images: Shaped[np.ndarray, "n height width channel"],
-    labels: Int[np.ndarray, " label"],
+    labels: Integer[np.ndarray, " label"],
     batch_size: int,
     mesh: Mesh | None,
 ) -> Iterator[Batch]:

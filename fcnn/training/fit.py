@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
@@ -71,12 +72,18 @@ def fit(
     Raises:
         NonFiniteLossError: if the loss is not finite.
         InterruptedRun: after Ctrl-C or SIGTERM, once the state is saved.
-        InputError: if the batch size does not fit the set, or a checkpoint does not fit the state.
+        InputError: if the batch size does not fit the set or the mesh, or a checkpoint does not fit the state or was
+            made with other batches.
     """
     if epochs < 1 or steps_per_call < 1:
         raise InputError(f"epochs and steps per call must be at least 1, got {epochs} and {steps_per_call}")
     steps_per_epoch, steps = loader.steps_per_epoch, epochs * loader.steps_per_epoch
     if mesh is not None:
+        if loader.batch_size % mesh.size:
+            raise InputError(
+                f"a batch of {loader.batch_size} cannot be split over {mesh.size} devices: "
+                f"take a multiple of {mesh.size}"
+            )
         state = parallel.replicate(mesh, state)
     advance, calls = _plan(step, loader, steps_per_call, resident_bytes, mesh)
     # Operation by operation, a schedule is a dozen small programs to compile.
@@ -85,6 +92,12 @@ def fit(
     with ExitStack() as stack:
         logbook, state, progress = stack.enter_context(open_logbook(run_folder, state))
         interrupted = stack.enter_context(_interruption())
+        if progress.steps_per_epoch not in (0, steps_per_epoch):
+            raise InputError(
+                f"the run in {run_folder} has {progress.steps_per_epoch} steps an epoch, this one {steps_per_epoch}: "
+                "continue it with the same set and batch size"
+            )
+        progress = progress._replace(steps_per_epoch=steps_per_epoch)
         done, epoch = int(state.step), len(progress.rows) + 1
         bar = TrainingBar(console, steps=steps, done=done, epoch=epoch, batch_size=loader.batch_size)
         stack.enter_context(bar)
@@ -99,7 +112,8 @@ def fit(
                 row["learning_rate"] = float(rate_at(done - 1))
             if evaluate is not None:
                 row |= {f"test_{name}": value for name, value in evaluate(state).items()}
-            progress = Progress([*progress.rows, row], {}, 0.0)
+            _refuse_what_is_not_finite(state, row)
+            progress = Progress([*progress.rows, row], {}, 0.0, steps_per_epoch)
             bar.show_epoch(min(epoch + 2, epochs))
             if parallel.is_main_process():
                 bar.console.print(epoch_line(row, epochs), highlight=False)
@@ -108,6 +122,7 @@ def fit(
             if interrupted.is_set():
                 break
         if interrupted.is_set() and done < steps:
+            _refuse_what_is_not_finite(state, {})
             logbook.save(state, progress)
             where = (
                 f"saved in {run_folder}: continue with --resume" if run_folder else "nothing was saved: no run folder"
@@ -182,6 +197,20 @@ def _row(epoch, step, progress):
         "seconds": progress.seconds,
         "images_per_second": count / progress.seconds,
     }
+
+
+def _refuse_what_is_not_finite(state, row):
+    """Raises an error before a state that has diverged takes the place of the last good checkpoint."""
+    if not (math.isfinite(row.get("test_loss", 0.0)) and _all_finite(state.params)):
+        raise NonFiniteLossError(
+            f"the parameters or the test loss are not finite after step {int(state.step)}: lower the learning rate,"
+            " clip the gradient, or check the data; the last good checkpoint is kept"
+        )
+
+
+@jax.jit
+def _all_finite(params):
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a run keeps while it trains: its metrics, TensorBoard events and checkpoints, in its folder."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import orbax.checkpoint as ocp
 from tensorboardX import SummaryWriter
 
 from fcnn import parallel
+from fcnn.errors import InputError
 from fcnn.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
 from fcnn.training.run import write_metrics
 from fcnn.training.state import TrainState
@@ -23,11 +25,13 @@ class Progress(NamedTuple):
         rows: the metrics of each epoch that is over.
         sums: of the metrics over the steps of the epoch that has begun.
         seconds: of training in that epoch.
+        steps_per_epoch: of the run; 0 before it is known.
     """
 
     rows: Rows
     sums: dict[str, float]
     seconds: float
+    steps_per_epoch: int = 0
 
 
 class Logbook(NamedTuple):
@@ -73,6 +77,13 @@ def open_logbook(run_folder: str | Path | None, state: TrainState) -> Iterator[t
         yield Logbook(), state, beginning
         return
     with ExitStack() as stack:
+        try:
+            Path(run_folder).mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=run_folder).close()
+        except OSError as error:
+            raise InputError(
+                f"the run folder {run_folder} cannot be written: {error.strerror}: choose another folder"
+            ) from error
         checkpoints = stack.enter_context(open_checkpoints(Path(run_folder)))
         restored = restore_checkpoint(checkpoints, state)
         state, progress = (state, beginning) if restored is None else (restored[0], Progress(**restored[1]))

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Integer, PyTree
 
 
 def cross_entropy(logits: Float[Array, "batch class"], targets: Float[Array, "batch class"]) -> Float[Array, " batch"]:
@@ -17,13 +17,17 @@ def cross_entropy(logits: Float[Array, "batch class"], targets: Float[Array, "ba
 
 
 def smooth_labels(
-    labels: Int[Array, " batch"], num_classes: int, smoothing: float = 0.0
+    labels: Integer[Array, " batch"], num_classes: int, smoothing: float = 0.0
 ) -> Float[Array, "batch class"]:
     """Returns target probabilities: `1 - smoothing` on the label and `smoothing` spread evenly over all classes.
 
+    A label that is none of the classes has no target: its probabilities are not numbers, and so is any loss of them.
+
     Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
     """
-    return optax.smooth_labels(jax.nn.one_hot(labels, num_classes), smoothing)
+    labels = labels.astype(jnp.int32)  # a byte cannot be compared with 1,000 classes
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, num_classes), smoothing)
+    return jnp.where(((labels >= 0) & (labels < num_classes))[:, None], targets, jnp.nan)
 
 
 def kernel_penalty(params: PyTree, *, l1: float = 0.0, l2: float = 0.0) -> Float[Array, ""]:

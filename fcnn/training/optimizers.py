@@ -47,7 +47,7 @@ def make_optimizer(
     for what, value in (("momentum", momentum), ("beta2", beta2)):
         if not 0 <= value < 1:
             raise InputError(f"{what} must be at least 0 and less than 1, got {value}")
-    if clip_norm is not None and clip_norm <= 0:
+    if clip_norm is not None and not clip_norm > 0:
         raise InputError(f"clip norm must be positive, got {clip_norm}: leave it out for no clipping")
     if name == "adam" and weight_decay:
         raise InputError("adam has no weight decay here: take adamw, whose decay is decoupled from the gradient")

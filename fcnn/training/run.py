@@ -14,7 +14,7 @@ from typing import Any
 
 from fcnn.errors import InputError
 
-CONFIG, METRICS = "config.json", "metrics.jsonl"
+CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 _PACKAGES = ("fcnn", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -23,13 +23,13 @@ def open_run(folder: str | Path, config: Any, *, resume: bool = False, overwrite
 
     A new run gets a `config.json` with the resolved config, the command, the versions of the packages and the git
     commit. An existing run is neither mixed with another nor lost: it is continued by the same config with `resume`, or
-    removed with `overwrite`.
+    set aside with `overwrite`, in a folder beside it, until `settle_run` finds that the new one has begun.
 
     Args:
         folder: where the run is or will be.
         config: a dataclass that says all that the result depends on.
         resume: continue the run that the folder holds; if it holds none, begin one.
-        overwrite: remove the run that the folder holds.
+        overwrite: begin a new run in the place of the one that the folder holds.
 
     Raises:
         InputError: if the folder holds a run and neither is asked for, or a run with another config, or something else
@@ -41,15 +41,16 @@ def open_run(folder: str | Path, config: Any, *, resume: bool = False, overwrite
         raise InputError("resume and overwrite exclude each other: continue the run, or remove it and begin anew")
     try:
         if (folder / CONFIG).exists():
+            found = _read_config(folder)
+            if not (resume or overwrite):
+                raise InputError(f"{folder} holds a run: continue it with --resume, or replace it with --overwrite")
             if resume:
-                _check_same(wanted, _read_config(folder), folder)
+                _check_same(wanted, found, folder)
                 return folder
-            if not overwrite:
-                raise InputError(f"{folder} holds a run: continue it with --resume, or remove it with --overwrite")
-            shutil.rmtree(folder)
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            _set_aside(folder)
+        elif folder.exists() and (not folder.is_dir() or _names(folder) - {_temporary(folder / CONFIG).name}):
             raise InputError(f"{folder} exists and holds no run of fcnn: choose another folder, or empty it")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.resolve().mkdir(parents=True, exist_ok=True)
         record = {
             "config": wanted,
             "command": shlex.join([Path(sys.executable).name, *sys.argv]),
@@ -64,6 +65,20 @@ def open_run(folder: str | Path, config: Any, *, resume: bool = False, overwrite
     return folder
 
 
+def settle_run(folder: Path) -> None:
+    """Tidies up after a run: if it never came to a checkpoint, what was in its place before comes back.
+
+    Args:
+        folder: what `open_run` returned.
+    """
+    if (folder / METRICS).exists() or any((folder / CHECKPOINTS).glob("[0-9]*")):
+        shutil.rmtree(_aside(folder), ignore_errors=True)
+    elif all(name in (CONFIG, CHECKPOINTS) or name.startswith("events.out.") for name in _names(folder)):
+        shutil.rmtree(folder.resolve(), ignore_errors=True)
+        if _aside(folder).exists():
+            _aside(folder).rename(folder.resolve())
+
+
 def read_record(folder: Path) -> dict[str, Any]:
     """Returns what `open_run` wrote: "config", "command", "versions", "git_commit"."""
     return json.loads((folder / CONFIG).read_text())
@@ -76,16 +91,41 @@ def write_metrics(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file beside its place and moves it there, so that it is never half-written."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = _temporary(path)
     temporary.write_text(text)
     os.replace(temporary, path)
 
 
+def _set_aside(folder):
+    others = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+    if others:
+        raise InputError(f"{folder} holds other runs too ({', '.join(others)}): choose another folder")
+    shutil.rmtree(_aside(folder), ignore_errors=True)
+    folder.resolve().rename(_aside(folder))
+
+
+def _aside(folder):
+    folder = folder.resolve()  # a link stays where it is
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def _temporary(path):
+    return path.with_name(path.name + ".tmp")
+
+
+def _names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
 def _read_config(folder):
     try:
-        return read_record(folder)["config"]
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{folder / CONFIG} is not a run's config: remove the run with --overwrite") from error
+        record = json.loads((folder / CONFIG).read_text())
+    except ValueError:
+        record = None
+    is_ours = isinstance(record, dict) and {"config", "command", "versions"} <= record.keys()
+    if not (is_ours and isinstance(record["config"], dict)):
+        raise InputError(f"{folder / CONFIG} is not the config of a run of fcnn: choose another folder, or empty it")
+    return record["config"]
 
 
 def _check_same(wanted, found, folder):

@@ -56,8 +56,10 @@ def make_train_step(
     """Returns a jitted `(state, batch) -> (state, metrics)` that donates its state.
 
     The batch is `{"image": uint8 or float [batch, height, width, channel], "label": int [batch]}`, and may hold a
-    "mask" [batch] that is 0 where an example does not count. Pixels of uint8 are divided by 255, then augmented, then
-    prepared. The metrics are sums over the batch as it was before the update: "loss", "top1" (correct ones), "count".
+    "mask" [batch] that is 0 where an example does not count: whatever it holds, it adds nothing to metrics and
+    gradients; BatchNorm sees black in its place.
+    Pixels of uint8 are divided by 255, then augmented, then prepared.
+    The metrics are sums over the batch as it was before the update: "loss", "top1" (correct ones), "count".
 
     The update minimises the mean loss over the examples, plus the penalties. The random keys of a step depend on the
     root key and the step's number only.
@@ -103,16 +105,16 @@ def make_train_step(
         )
         logits, auxiliary = _split_outputs(outputs)
         targets = smooth_labels(part["label"], logits.shape[-1], label_smoothing)
-        losses = loss(logits, targets)
+        losses = _loss_of_each(loss, logits, targets)
         for weight, auxiliary_logits in auxiliary:
-            losses += weight * loss(auxiliary_logits, targets)
+            losses += weight * _loss_of_each(loss, auxiliary_logits, targets)
         sums = _metric_sums(losses, logits, part)
         return sums["loss"] / total, (updates.get("batch_stats", batch_stats), sums)
 
     def train_step(state, batch):
         if (ema_decay is None) != (state.ema is None):
             raise InputError("ema_decay and the state's ema go together: create_state(..., ema=True)")
-        batch = _with_mask(batch)
+        batch = _checked(batch)
         total = jnp.maximum(jnp.sum(batch["mask"]), 1)
         gradient = jax.value_and_grad(loss_of_part, has_aux=True)
         keys = {
@@ -151,8 +153,9 @@ def make_eval_step(
     """
 
     def measure(logits, batch):
-        batch = _with_mask(batch)
-        return _metric_sums(loss(logits, smooth_labels(batch["label"], logits.shape[-1])), logits, batch)
+        batch = _checked({name: value for name, value in batch.items() if name != "image"})
+        targets = smooth_labels(batch["label"], logits.shape[-1])
+        return _metric_sums(_loss_of_each(loss, logits, targets), logits, batch)
 
     return EvalStep(make_predict_step(model, prepare=prepare, mesh=mesh), _jit(measure, mesh))
 
@@ -209,8 +212,37 @@ def _split_outputs(outputs):
     return outputs, ()
 
 
-def _with_mask(batch):
-    return {"mask": jnp.ones(batch["label"].shape, jnp.float32), **batch}
+def _checked(batch):
+    """Returns a batch with a mask of 0 and 1; what is masked holds zeros.
+
+    Raises:
+        InputError: if the labels are not an integer for each image.
+    """
+    batch = {name: jnp.asarray(batch[name]) for name in ("image", "label", "mask") if name in batch}
+    label = batch["label"]
+    if label.ndim != 1 or not jnp.issubdtype(label.dtype, jnp.integer):
+        raise InputError(f"labels must be integers [batch], got {label.dtype} {list(label.shape)}: take class numbers")
+    if any(array.shape[:1] != label.shape for array in batch.values()):
+        sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in batch.items())
+        raise InputError(f"a batch must have as many labels as images, got {sizes}")
+    if "mask" not in batch:
+        return batch | {"mask": jnp.ones(label.shape, jnp.float32)}
+    counted = batch["mask"] != 0
+    # Zero times what is not a number is not a number: a masked example must not even be computed with.
+    return {
+        name: jnp.where(counted.reshape(-1, *[1] * (array.ndim - 1)), array, jnp.zeros((), array.dtype))
+        for name, array in batch.items()
+    } | {"mask": counted.astype(jnp.float32)}
+
+
+def _loss_of_each(loss, logits, targets):
+    losses = loss(logits, targets)
+    if losses.shape != logits.shape[:1]:
+        raise InputError(
+            f"the loss must give a number for each example, shape {list(logits.shape[:1])}, got {list(losses.shape)}: "
+            "add up over the classes, not over the batch"
+        )
+    return losses
 
 
 def _metric_sums(losses, logits, batch):

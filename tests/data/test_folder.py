@@ -238,3 +238,28 @@ def test_fit_streams_photos(photos, key):
     assert state.step == 12
     assert rows[-1]["train_top1"] == 1
     assert fcnn.evaluate(state, fcnn.make_eval_step(model), data.test, batch_size=3)["top1"] == 1
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_photo_that_the_transform_refuses_is_named_and_skipped_like_a_broken_one(photos, split):
+    long = photos / split / "ants" / "long.png"
+    Image.new("RGB", (500, 1)).save(long)
+    cut = EvaluationTransform(20, 16, (0, 0, 0), (1, 1, 1)).cut
+    with pytest.raises(fcnn.InputError, match=f"{long}: an image has 500x1 pixels"):
+        load(photos, transform=cut)
+    with pytest.warns(UserWarning, match=f"skipped {long}"):
+        data = load(photos, transform=cut, broken="skip")
+    assert long not in data.train.paths
+    data.train.decode(cut)
+
+
+def test_photos_in_hidden_folders_are_no_photos(photos):
+    hidden = photos / "train" / "ants" / ".cache" / "deep"
+    hidden.mkdir(parents=True)
+    Image.new("RGB", (40, 30)).save(hidden / "copy.png")
+    assert len(load(photos).train.paths) == 10
+
+
+def test_who_takes_photos_for_arrays_is_told_what_to_do(photos):
+    with pytest.raises(fcnn.InputError, match="photos stay in their files: train on them by experiments/transfer.py"):
+        load(photos).train.images  # noqa: B018

@@ -202,6 +202,7 @@ BAD = {
     "no epochs": (["--epochs", "0"], "at least 1 epoch"),
     "no seeds": (["--seeds", "0"], "--seeds must be at least 1"),
     "a negative seed": (["--seed", "-1"], "seed"),
+    "processes without an address": (["--processes", "2"], "need the address host:port"),
     "both resume and overwrite": (["--resume", "--overwrite"], "exclude each other"),
     "a folder that cannot be written": (["--run-folder", "/dev/null/run"], "cannot be written"),
 }
@@ -219,7 +220,19 @@ def test_bad_input_is_one_clear_line(case, tmp_path, capsys):
     assert expected in complaint
     assert complaint.startswith("error: ")
     assert complaint.count("\n") == 1
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_outlives_a_mistyped_command_to_overwrite_it(tmp_path, capsys):
+    lenet = load("lenet_mnist")
+    folder = fcnn.open_run(tmp_path / "run", lenet.Config())
+    (folder / "metrics.jsonl").write_text("{}\n")
+    with pytest.raises(SystemExit):
+        fcnn.run_experiment(
+            "lenet_mnist", lenet.RECIPES, lenet.train, ["--run-folder", str(folder), "--overwrite", "--data", "mnits"]
+        )
+    assert "did you mean mnist" in capsys.readouterr().err
+    assert (folder / "metrics.jsonl").read_text() == "{}\n"
 
 
 def test_another_config_is_not_resumed(tmp_path, capsys):

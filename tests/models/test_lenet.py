@@ -115,7 +115,7 @@ def test_logits_are_float32_in_bfloat16(key):
         ("lenett", {}, "unknown network 'lenett': did you mean .*lenet"),
         ("lenet", {"droput_rate": 0.1}, "unknown option of lenet 'droput_rate': did you mean dropout_rate"),
         ("lenet", {"dropout_rate": -0.1}, "dropout_rate must be at least 0 and less than 1, got -0.1"),
-        ("lenet", {"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ("lenet", {"num_classes": 0}, "num_classes must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_options_are_refused(name, options, expected):

@@ -191,3 +191,55 @@ def test_lenet_learns_as_with_the_layers_of_flax(digits):
             losses.append(float(metrics["loss"]) / 32)
         curves.append(losses)
     np.testing.assert_allclose(*curves, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "strides"),
+    [
+        ((2, 3, 3, 3), (5, 5, 3, 20), (1, 1)),
+        ((2, 2, 2, 1), (5, 5, 1, 4), (1, 1)),
+        ((2, 4, 9, 20), (5, 5, 20, 20), (2, 2)),
+    ],
+)
+def test_images_smaller_than_the_kernel_have_no_output(x_shape, kernel_shape, strides):
+    x, kernel = jnp.ones(x_shape), jnp.ones(kernel_shape)
+    assert ops.conv2d(x, kernel, strides).shape == stock(x, kernel, strides, "VALID").shape
+    for gradient in jax.grad(lambda x, kernel: ops.conv2d(x, kernel, strides).sum(), (0, 1))(x, kernel):
+        assert not gradient.any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preferred_element_type": jnp.float32},
+        {"batch_group_count": 2},
+        {"lhs_dilation": None, "rhs_dilation": (2, 1)},
+        {"lhs_dilation": (1, 1), "dimension_numbers": ("NCHW", "OIHW", "NCHW")},
+    ],
+)
+def test_stands_in_for_xlas_own(options, random):
+    x = jnp.asarray(random.standard_normal((4, 8, 8, 8)), jnp.bfloat16)
+    kernel = jnp.asarray(random.standard_normal((3, 3, 8, 8)), jnp.bfloat16)
+    if "NCHW" in options.get("dimension_numbers", ()):
+        kernel = kernel.transpose(3, 2, 0, 1)
+    options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")} | options
+    found, expected = (
+        conv(x, kernel, (1, 1), "VALID", **options) for conv in (ops.conv_general_dilated, lax.conv_general_dilated)
+    )
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kernel_shape", [(3, 3, 8, 24), (1, 1, 8, 24)])
+def test_gradients_of_a_kernel_that_all_devices_hold(kernel_shape, random):
+    mesh, split = fcnn.make_mesh(), jax.sharding.PartitionSpec("data")
+    x, kernel = (jnp.asarray(random.standard_normal(shape), jnp.float32) for shape in ((16, 9, 9, 8), kernel_shape))
+
+    def gradient(conv):
+        mapped = jax.shard_map(
+            lambda x, kernel: conv(x, kernel, (1, 1), "SAME"),
+            mesh=mesh, in_specs=(split, jax.sharding.PartitionSpec()), out_specs=split,
+        )  # fmt: skip
+        return jax.jit(jax.grad(lambda kernel: (mapped(x, kernel) ** 2).sum()))(kernel)
+
+    assert relative_error(gradient(ops.conv2d), gradient(stock)) <= 1e-5

@@ -105,3 +105,13 @@ def test_the_layer_is_that_of_flax(shape, train):
     ours, theirs = (layer.apply(variables, x, mutable=["batch_stats"]) for layer in (own, flax))
     for found, wanted in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(64, 32, 8, 8), (600, 32, 8, 8)])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_scale_and_bias_of_another_type(shape, dtype):
+    x, scale, bias, _ = operands(shape)
+    gradients = jax.grad(lambda *args: ops.batch_norm(*args, 1e-5)[0].astype(jnp.float32).sum(), (0, 1, 2))(
+        x, scale.astype(dtype), bias.astype(dtype)
+    )
+    assert [gradient.dtype for gradient in gradients] == [jnp.float32, dtype, dtype]

@@ -92,3 +92,12 @@ def test_not_a_number_stays_one():
     x = jnp.zeros((1, 4, 4, 1)).at[0, 1, 2, 0].set(jnp.nan)
     assert jnp.isnan(ops.max_pool(x, (2, 2))[0, 0, 1, 0])
     assert jnp.isnan(ops.max_pool(x, (2, 2))).sum() == 1
+
+
+def test_windows_that_do_not_fit_and_empty_batches_give_no_output():
+    assert ops.max_pool(jnp.ones((2, 2, 2, 3)), (3, 3), (2, 2)).shape == (2, 0, 0, 3)
+    assert ops.max_pool(jnp.ones((0, 4, 4, 3)), (2, 2)).shape == (0, 2, 2, 3)
+
+
+def test_averages_in_bfloat16_are_added_up_in_float32():
+    assert ops.avg_pool(jnp.ones((1, 64, 64, 1), jnp.bfloat16), (64, 64)).item() == 1

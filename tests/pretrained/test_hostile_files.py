@@ -404,3 +404,11 @@ def test_changed_bytes_are_read_or_refused(small_files, tmp_path, data):
 @given(instructions=st.lists(st.sampled_from([bytes([code]) for code in range(256)]), max_size=30))
 def test_random_pickles_are_refused(refuse, instructions):
     refuse(b"\x80\x02" + b"".join(instructions) + b".")
+
+
+def test_a_list_that_is_copied_again_and_again(refuse):
+    """A call that copies a thousand pairs takes six bytes."""
+    pairs = b"".join(b"M" + struct.pack("<H", i) + b"N\x86" for i in range(1000))
+    calls = b"h\x00h\x01\x85R" * 1100
+    pickled = b"\x80\x02ccollections\nOrderedDict\nq\x00]q\x01(" + pairs + b"e(" + calls + b"t."
+    refuse(pickled, match="copies more than 1,000,000 objects")

@@ -187,3 +187,38 @@ def test_a_batch_larger_than_the_set_is_refused(digits, tmp_path):
     with pytest.raises(fcnn.InputError, match="from 1 to 640.*got 641"):
         fcnn.fit(new_state(), STEP, fcnn.Loader(digits, 641), epochs=1, run_folder=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_state_that_diverged_in_the_last_step_of_an_epoch_is_not_saved(digits, tmp_path):
+    """The loss of a step is that before its update: only the parameters tell of it."""
+    tx = fcnn.make_optimizer("sgd", lambda step: np.inf)
+    state = fcnn.create_state(MODEL, tx, key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    with pytest.raises(NonFiniteLossError, match="not finite after step 1:"):
+        fcnn.fit(state, fcnn.make_train_step(MODEL, tx), fcnn.Loader(digits, 640), epochs=1, run_folder=tmp_path)
+    assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
+
+
+def test_a_run_goes_on_with_the_batches_that_it_began_with(loader, digits, tmp_path):
+    fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
+    with pytest.raises(fcnn.InputError, match="has 10 steps an epoch, this one 20"):
+        fcnn.fit(new_state(), STEP, fcnn.Loader(digits, 32), epochs=2, run_folder=tmp_path)
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused(digits):
+    mesh = fcnn.make_mesh()
+    with pytest.raises(fcnn.InputError, match="a batch of 60 cannot be split over 8 devices"):
+        fcnn.fit(new_state(), STEP, fcnn.Loader(digits, 60), epochs=1, mesh=mesh)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(loader, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(fcnn.InputError, match="cannot be written"):
+        fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path / "file")
+
+
+def test_reading_a_checkpoint_leaves_what_is_being_written(loader, tmp_path):
+    fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
+    unfinished = tmp_path / "checkpoints" / "99.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    fcnn.load_checkpoint(tmp_path, new_state(), "last")
+    assert unfinished.exists()

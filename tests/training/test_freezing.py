@@ -174,3 +174,11 @@ def test_a_pattern_that_matches_nothing_is_refused(variables, pattern, message):
     for train in (False, True):
         with pytest.raises(fcnn.InputError, match=message):
             fcnn.FrozenNorms(MODEL, ("fc", pattern)).apply(variables, jnp.zeros(SHAPE), train=train)
+
+
+def test_norms_are_frozen_by_patterns_of_their_parameters_too(variables, batch):
+    tx = fcnn.make_optimizer("sgd", 0.1)
+    step = fcnn.make_train_step(fcnn.FrozenNorms(MODEL, ("bn1/.*", ".*/bn/bias")), tx)
+    state, _ = step(state_of(tx, variables), batch)
+    kept = bits(variables["batch_stats"]).keys() - changed(variables["batch_stats"], state.batch_stats)
+    assert kept == {f"['bn1']['{leaf}']" for leaf in ("mean", "var")}

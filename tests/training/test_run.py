@@ -5,7 +5,7 @@ import os
 import pytest
 
 import fcnn
-from fcnn.training.run import write_atomically
+from fcnn.training.run import settle_run, write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,3 +71,55 @@ def test_writing_leaves_the_old_file_where_it_fails(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no room"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
+
+
+def test_the_run_that_was_overwritten_comes_back_if_the_new_one_never_began(tmp_path):
+    folder = fcnn.open_run(tmp_path / "one", Config())
+    (folder / "metrics.jsonl").write_text("{}\n")
+    fcnn.open_run(folder, Config(rate=0.3), overwrite=True)
+    settle_run(folder)
+    assert (folder / "metrics.jsonl").exists()
+    assert json.loads((folder / "config.json").read_text())["config"]["rate"] == 0.1
+    fcnn.open_run(folder, Config(rate=0.3), overwrite=True)
+    (folder / "checkpoints" / "10").mkdir(parents=True)
+    settle_run(folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one"]
+    assert not (folder / "metrics.jsonl").exists()
+
+
+def test_a_run_that_never_began_leaves_no_folder(tmp_path):
+    settle_run(fcnn.open_run(tmp_path / "one", Config()))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "null", '{"model": "gpt"}', '{"config": null, "command": "", "versions": 0}']
+)
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_config_of_something_else_is_left_alone(tmp_path, content, how):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(fcnn.InputError, match="not the config of a run of fcnn"):
+        fcnn.open_run(tmp_path, Config(), **how)
+    assert (tmp_path / "config.json").read_text() == content
+
+
+def test_runs_within_a_run_are_not_overwritten_with_it(tmp_path):
+    fcnn.open_run(tmp_path, Config())
+    fcnn.open_run(tmp_path / "seed_0", Config())
+    with pytest.raises(fcnn.InputError, match="other runs too .seed_0."):
+        fcnn.open_run(tmp_path, Config(), overwrite=True)
+    assert (tmp_path / "seed_0" / "config.json").exists()
+
+
+def test_a_run_that_was_killed_before_it_had_a_config_begins(tmp_path):
+    (tmp_path / "config.json.tmp").write_text("{")
+    assert (fcnn.open_run(tmp_path, Config(), resume=True) / "config.json").exists()
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    fcnn.open_run(tmp_path / "runs", Config())
+    fcnn.open_run(tmp_path / "runs", Config(rate=0.3), overwrite=True)
+    assert (tmp_path / "runs").is_symlink()
+    assert (tmp_path / "disk" / "config.json").exists()

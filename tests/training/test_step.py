@@ -334,3 +334,59 @@ def test_auxiliary_logits_enter_the_loss_with_their_weights(batch, sgd):
 def test_numbers_out_of_range_are_refused(options, sgd):
     with pytest.raises(fcnn.InputError, match=next(iter(options)).replace("_", " ")):
         fcnn.make_train_step(small_model(), sgd, **options)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
+def test_labels_of_any_integer_type(batch, sgd, dtype):
+    model = small_model(num_classes=300)
+    step = fcnn.make_train_step(model, sgd)
+    one, metrics = step(new_state(model, sgd), batch)
+    other, same = step(new_state(model, sgd), batch | {"label": batch["label"].astype(dtype)})
+    assert metrics["loss"] == same["loss"]
+    assert_trees_equal(one.params, other.params)
+
+
+@pytest.mark.parametrize("label", [-1, 10, 99])
+def test_a_label_that_is_no_class_is_no_small_loss(batch, sgd, label):
+    model = small_model()
+    wrong = batch | {"label": np.append(batch["label"][1:], label)}
+    assert np.isnan(fcnn.make_train_step(model, sgd)(new_state(model, sgd), wrong)[1]["loss"])
+    split = (wrong["image"], wrong["label"])
+    assert np.isnan(fcnn.evaluate(new_state(model, sgd), fcnn.make_eval_step(model), split, batch_size=7)["loss"])
+
+
+def test_a_masked_example_may_hold_anything(batch, sgd):
+    model = small_model()
+    step = fcnn.make_train_step(model, sgd)
+    images = batch["image"].astype(np.float32) / 255
+    alone, metrics = step(new_state(model, sgd), {"image": images, "label": batch["label"]})
+    padded = {
+        "image": np.concatenate([images, np.full_like(images, np.nan)]),
+        "label": np.concatenate([batch["label"], np.full(32, -1)]),
+        "mask": np.repeat(np.uint8([255, 0]), 32),
+    }
+    masked, masked_metrics = step(new_state(model, sgd), padded)
+    assert_trees_close(masked.params, alone.params, rtol=1e-5, atol=1e-7)
+    assert masked_metrics["count"] == 32
+    assert masked_metrics["loss"] == pytest.approx(float(metrics["loss"]), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"label": np.zeros((32, 1), np.int32)}, r"labels must be integers \[batch\], got int32 \[32, 1\]"),
+        ({"label": np.zeros(32, np.float32)}, r"labels must be integers \[batch\], got float32 \[32\]"),
+        ({"label": np.zeros(31, np.int32)}, r"as many labels as images, got image \[32, 28, 28, 1\], label \[31\]"),
+    ],
+)
+def test_a_batch_that_is_none(batch, sgd, changed, message):
+    model = small_model()
+    with pytest.raises(fcnn.InputError, match=message):
+        fcnn.make_train_step(model, sgd)(new_state(model, sgd), batch | changed)
+
+
+def test_a_loss_of_no_single_example_is_refused(batch, sgd):
+    model = small_model()
+    step = fcnn.make_train_step(model, sgd, loss=lambda logits, targets: (logits - targets) ** 2)
+    with pytest.raises(fcnn.InputError, match=r"a number for each example, shape \[32\], got \[32, 10\]"):
+        step(new_state(model, sgd), batch)
