@@ -73,7 +73,9 @@ def settle_run(folder: Path) -> None:
     """
     if (folder / METRICS).exists() or any((folder / CHECKPOINTS).glob("[0-9]*")):
         shutil.rmtree(_aside(folder), ignore_errors=True)
-    elif all(name in (CONFIG, CHECKPOINTS) or name.startswith("events.out.") for name in _names(folder)):
+    elif folder.is_dir() and all(
+        name in (CONFIG, CHECKPOINTS) or name.startswith("events.out.") for name in _names(folder)
+    ):
         shutil.rmtree(folder.resolve(), ignore_errors=True)
         if _aside(folder).exists():
             _aside(folder).rename(folder.resolve())
@@ -100,8 +102,9 @@ def _set_aside(folder):
     others = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
     if others:
         raise InputError(f"{folder} holds other runs too ({', '.join(others)}): choose another folder")
-    shutil.rmtree(_aside(folder), ignore_errors=True)
-    folder.resolve().rename(_aside(folder))
+    settle_run(folder)  # it may have been killed before it began
+    if folder.exists():
+        folder.resolve().rename(_aside(folder))
 
 
 def _aside(folder):

@@ -123,3 +123,13 @@ def test_a_link_to_a_folder_stays_one(tmp_path):
     fcnn.open_run(tmp_path / "runs", Config(rate=0.3), overwrite=True)
     assert (tmp_path / "runs").is_symlink()
     assert (tmp_path / "disk" / "config.json").exists()
+
+
+def test_a_good_run_outlives_two_that_never_began(tmp_path):
+    folder = fcnn.open_run(tmp_path / "one", Config())
+    (folder / "metrics.jsonl").write_text("{}\n")
+    for rate in (0.3, 0.4):  # killed: nobody settles
+        fcnn.open_run(folder, Config(rate=rate), overwrite=True)
+    settle_run(folder)
+    assert (folder / "metrics.jsonl").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one"]
