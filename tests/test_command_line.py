@@ -95,6 +95,19 @@ def test_other_networks(folder, capsys):
     assert "no weights are published for 'resnet_tiny'" in capsys.readouterr().err
 
 
+def test_weights_for_grey_images(folder, tmp_path, capsys):
+    state_dict = safetensors.numpy.load_file(folder / "weights.safetensors")
+    state_dict["conv1.weight"] = np.ascontiguousarray(state_dict["conv1.weight"][:, :1])
+    safetensors.numpy.save_file(state_dict, tmp_path / "grey.safetensors")
+    output = tmp_path / "picture.png"
+    options = ["--weights", str(tmp_path / "grey.safetensors"), "--output", str(output)]
+    assert main(["predict", NAME, *options, str(folder / "one.jpg")]) == 2
+    error = capsys.readouterr().err
+    assert "these weights of resnet_tiny do not take images of 3 channels" in error
+    assert error.count("\n") == 1
+    assert not output.exists()
+
+
 def test_list(capsys):
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -50,3 +50,15 @@ def test_kernels_of_a_fully_connected_network_have_the_shape_of_the_image(digits
     )
     assert drawn["kernels"].shape == (28, 28, 1, 5)
     assert drawn["logits"].shape == (640, 10)
+    assert drawn["images"] is digits.images
+
+
+def test_images_in_numbers_from_0_to_1_are_drawn_as_those_in_bytes(digits, drawn, tmp_path):
+    model = fcnn.create_model("mlp", hidden=())
+    state = fcnn.create_state(model, optax.sgd(0.1), key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    examples = fcnn.Split(digits.images[:20] / np.float32(255), digits.labels[:20])
+    fcnn.examine_run(
+        tmp_path, model, state, examples, title="", class_names="0123456789", prepare=lambda images: images
+    )
+    np.testing.assert_array_equal(drawn["images"], digits.images[:20])
+    assert drawn["images"].dtype == np.uint8

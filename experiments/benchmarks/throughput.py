@@ -1,4 +1,4 @@
-"""Training images a second: fcnn, the same network in stock flax.linen with a plain loop, and PyTorch.
+"""Training images a second, and peak memory: fcnn, the same network in stock flax.linen with a plain loop, and PyTorch.
 
 python experiments/benchmarks/throughput.py
 python experiments/benchmarks/throughput.py --network resnet20
@@ -16,7 +16,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import tyro
@@ -53,8 +53,20 @@ def commands(config: Config) -> dict[str, list[str]]:
     return found
 
 
-def measure(config: Config) -> dict[str, list[float]]:
-    """Returns the images a second of each process, round by round in turn, the first round of each left out."""
+class Measured(NamedTuple):
+    """What was measured of a process.
+
+    Attributes:
+        speeds: images a second, round by round.
+        memory: the most it had, its compilation included, in MiB.
+    """
+
+    speeds: list[float]
+    memory: int
+
+
+def measure(config: Config) -> dict[str, Measured]:
+    """Returns what is measured of each process, round by round in turn, the first round of each left out."""
     load = WORKLOADS[config.network]
     with ExitStack() as processes:
         workers = {
@@ -63,30 +75,34 @@ def measure(config: Config) -> dict[str, list[float]]:
             )
             for name, command in commands(config).items()
         }
-        speeds = {name: [] for name in workers}
+        speeds, memory = {name: [] for name in workers}, {}
         for turn in range(config.rounds + 1):
             for name, worker in workers.items():
                 start = time.perf_counter()
                 worker.stdin.write("round\n")
                 worker.stdin.flush()
-                if not worker.stdout.readline():
+                answer = worker.stdout.readline()
+                if not answer:
                     raise fcnn.InputError(f"{' '.join(worker.args)} stopped: run it by itself to see why")
+                memory[name] = int(answer)
                 if turn > 0:
                     speeds[name].append(load.steps * load.batch_size / (time.perf_counter() - start))
         for worker in workers.values():
             worker.stdin.close()
-    return speeds
+    return {name: Measured(speeds[name], memory[name]) for name in workers}
 
 
-def print_table(network: str, speeds: dict[str, list[float]]) -> None:
-    """Prints medians, and the ratios to stock Flax and to PyTorch as medians over the rounds."""
-    print(f"{network + ', training':<28}{'images/s':>10}{'min':>10}{'max':>10}{'/ stock':>9}{'/ torch':>9}")
-    for name, values in speeds.items():
-        row = f"{name:<28}{statistics.median(values):>10,.1f}{min(values):>10,.1f}{max(values):>10,.1f}"
+def print_table(network: str, measured: dict[str, Measured]) -> None:
+    """Prints medians, the ratios to stock Flax and to PyTorch as medians over the rounds, and the peak memory."""
+    heads = f"{'images/s':>10}{'min':>10}{'max':>10}{'/ stock':>9}{'/ torch':>9}{'peak MiB':>10}"
+    print(f"{network + ', training':<28}{heads}")
+    for name, (speeds, memory) in measured.items():
+        row = f"{name:<28}{statistics.median(speeds):>10,.1f}{min(speeds):>10,.1f}{max(speeds):>10,.1f}"
         for other in (STOCK, TORCH):
-            ratios = [a / b for a, b in zip(values, speeds.get(other, ()), strict=False)]
+            others = measured[other].speeds if other in measured else ()
+            ratios = [a / b for a, b in zip(speeds, others, strict=False)]
             row += f"{statistics.median(ratios):>9.2f}" if ratios else f"{'':>9}"
-        print(row)
+        print(f"{row}{memory:>10,}")
 
 
 def main(config: Config) -> None:

@@ -1,5 +1,7 @@
-"""What the networks of throughput.py are trained on."""
+"""What the networks of throughput.py are trained on, and how its processes answer."""
 
+import resource
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -25,7 +27,8 @@ WORKLOADS = {
 
 
 def answer_each_line(work: Callable[[], None], lines: Iterable[str]) -> None:
-    """Does a round of work for each line, and says so with a line."""
+    """Does a round of work for each line, and answers with the most memory that the process had so far, in MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
     for _ in lines:
         work()
-        print("done", flush=True)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit, flush=True)

@@ -14,6 +14,7 @@ from fcnn.data.order import epoch_order
 from fcnn.errors import InputError
 
 _ENDINGS = (".jpg", ".jpeg", ".png")
+_TRAIN_FOLDERS, _TEST_FOLDERS = ("train", "training"), ("val", "validation", "valid", "test")
 
 
 class ImageFolder(NamedTuple):
@@ -44,9 +45,9 @@ def load_image_folder(
 ) -> ImageFolder:
     """Returns the photos of a folder, JPEG and PNG, a class in each of its folders.
 
-    The classes' folders are in `train` and `val` (or `test`); if there is no `train`, they are in `folder` itself, and
-    a share of each class, drawn by the seed, is kept for evaluation. Every file is read once, in parallel, so that a
-    broken one is found here and not in the middle of training.
+    The classes' folders are in `train` (or `training`) and `val` (or `validation`, `valid`, `test`); if there is no
+    `train`, they are in `folder` itself, and a share of each class, drawn by the seed, is kept for evaluation. Every
+    file is read once, in parallel, so that a broken one is found here and not in the middle of training.
 
     Args:
         folder: where the photos are.
@@ -63,9 +64,16 @@ def load_image_folder(
         raise InputError(f"the share to evaluate on must be between 0 and 1, got {test_share}")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one with class folders in train/ and val/, or in itself")
-    if (folder / "train").is_dir():
-        train, class_names = _find_examples(folder / "train")
-        test, test_class_names = _find_examples(_test_folder(folder))
+    train_folder = _first_folder(folder, _TRAIN_FOLDERS)
+    if train_folder is not None:
+        test_folder = _first_folder(folder, _TEST_FOLDERS)
+        if test_folder is None:
+            raise InputError(
+                f"{folder}: expected {', '.join(_TEST_FOLDERS)} beside {train_folder.name}, found none of them; "
+                f"folder:{train_folder} splits the images there by a seed"
+            )
+        train, class_names = _find_examples(train_folder)
+        test, test_class_names = _find_examples(test_folder)
         if class_names != test_class_names:
             differing = ", ".join(sorted(set(class_names) ^ set(test_class_names)))
             raise InputError(f"{folder}: expected the same classes to train and evaluate on, only one has {differing}")
@@ -88,14 +96,8 @@ def _one_pixel_of(transform: Transform, image: Image.Image) -> np.ndarray:
     return np.asarray(transform(image))[:1, :1]
 
 
-def _test_folder(folder: Path) -> Path:
-    for name in ("val", "test"):
-        if (folder / name).is_dir():
-            return folder / name
-    raise InputError(
-        f"{folder}: expected val/ or test/ beside train/, found neither; "
-        f"folder:{folder / 'train'} splits the images there by a seed"
-    )
+def _first_folder(folder: Path, names: Sequence[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
 def _find_examples(folder: Path) -> tuple[ImageFiles, tuple[str, ...]]:

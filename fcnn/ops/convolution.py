@@ -40,17 +40,13 @@ def conv2d(
     """
     pads = explicit_padding(x.shape[1:3], kernel.shape[:2], strides, padding)
 
-    def direct(x, kernel):
-        return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_NHWC, precision=precision)
-
     formulation = _formulation_on_cpu(x.shape, kernel.shape, strides, pads)
     if formulation is None:
-        return direct(x, kernel)
-
-    def on_cpu(x, kernel):
-        return formulation(x, kernel, strides, pads, precision)
-
-    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=direct)
+        return _xla_convolution(x, kernel, strides, pads, precision)
+    options = {"strides": strides, "pads": pads, "precision": precision}
+    return lax.platform_dependent(
+        x, kernel, cpu=partial(formulation, **options), default=partial(_xla_convolution, **options)
+    )
 
 
 def conv_general_dilated(lhs, rhs, window_strides, padding, **options):
@@ -81,6 +77,10 @@ def sizes_are_known(*shapes: Sequence[Any]) -> bool:
     Where one is not, XLA's own operations are taken, which need no comparison of sizes.
     """
     return all(isinstance(size, int) and size > 0 for shape in shapes for size in shape)
+
+
+def _xla_convolution(x, kernel, strides, pads, precision):
+    return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_NHWC, precision=precision)
 
 
 def _formulation_on_cpu(x_shape, kernel_shape, strides, pads):

@@ -46,25 +46,30 @@ def max_pool(
         blocks = blocks.transpose(2, 4, 0, 1, 3, 5)
         return first_largest(blocks.reshape(-1, *blocks.shape[2:]))
 
-    def in_one(x):
-        pads = ((0, 0), *padding, (0, 0))
-        return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), pads)
-
-    def columns_then_rows(x):
-        for axis in (2, 1):
-            size, stride, (low, high) = window[axis - 1], strides[axis - 1], padding[axis - 1]
-            # Joined rather than padded: XLA would ask for every pixel that it reads whether it is padding.
-            edges = [jnp.full((*x.shape[:axis], n, *x.shape[axis + 1 :]), -jnp.inf, x.dtype) for n in (low, high)]
-            x = jnp.concatenate([edges[0], x, edges[1]], axis) if low or high else x
-            x = _max_along(axis, size, stride, x)
-        return x
-
     if not known or any(
         low < 0 or high < 0 or size + low + high < k
         for size, k, (low, high) in zip(x.shape[1:3], window, padding, strict=True)
     ):
-        return in_one(x)
-    return lax.platform_dependent(x, cpu=columns_then_rows, default=in_one)
+        return _max_in_one(x, window, strides, padding)
+    windows = {"window": window, "strides": strides, "padding": padding}
+    return lax.platform_dependent(
+        x, cpu=partial(_max_of_columns_then_rows, **windows), default=partial(_max_in_one, **windows)
+    )
+
+
+def _max_in_one(x, window, strides, padding):
+    pads = ((0, 0), *padding, (0, 0))
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), pads)
+
+
+def _max_of_columns_then_rows(x, window, strides, padding):
+    for axis in (2, 1):
+        size, stride, (low, high) = window[axis - 1], strides[axis - 1], padding[axis - 1]
+        # Joined rather than padded: XLA would ask for every pixel that it reads whether it is padding.
+        edges = [jnp.full((*x.shape[:axis], n, *x.shape[axis + 1 :]), -jnp.inf, x.dtype) for n in (low, high)]
+        x = jnp.concatenate([edges[0], x, edges[1]], axis) if low or high else x
+        x = _max_along(axis, size, stride, x)
+    return x
 
 
 def _overhang(size, window, stride, low, high):

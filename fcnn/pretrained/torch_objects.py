@@ -105,10 +105,9 @@ def _ordered_dict(arguments: tuple) -> dict:
     pairs = arguments[0]
     if len(arguments) > 1 or type(pairs) not in (list, tuple):
         raise InputError("expected pairs of key and value")
-    for pair in pairs:
-        if type(pair) not in (list, tuple) or len(pair) != 2:
-            raise InputError("expected pairs of key and value")
-        set_items(result, list(pair))
+    if any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in pairs):
+        raise InputError("expected pairs of key and value")
+    set_items(result, [item for pair in pairs for item in pair])
     return result
 
 

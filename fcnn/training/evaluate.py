@@ -9,8 +9,9 @@ from jaxtyping import Float, Integer, Shaped
 
 from fcnn import parallel
 from fcnn.errors import InputError
+from fcnn.training.batch import Batch, Metrics
 from fcnn.training.state import TrainState
-from fcnn.training.step import Batch, Metrics, PredictStep
+from fcnn.training.step import PredictStep
 
 
 def evaluate(

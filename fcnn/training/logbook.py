@@ -10,9 +10,8 @@ import orbax.checkpoint as ocp
 from tensorboardX import SummaryWriter
 
 from fcnn import parallel
-from fcnn.errors import InputError
 from fcnn.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
-from fcnn.training.run import write_metrics
+from fcnn.training.run import cannot_write, write_metrics
 from fcnn.training.state import TrainState
 
 Rows = list[dict[str, float]]
@@ -81,9 +80,7 @@ def open_logbook(run_folder: str | Path | None, state: TrainState) -> Iterator[t
             Path(run_folder).mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=run_folder).close()
         except OSError as error:
-            raise InputError(
-                f"the run folder {run_folder} cannot be written: {error.strerror}: choose another folder"
-            ) from error
+            raise cannot_write(run_folder, error) from error
         checkpoints = stack.enter_context(open_checkpoints(Path(run_folder)))
         restored = restore_checkpoint(checkpoints, state)
         state, progress = (state, beginning) if restored is None else (restored[0], Progress(**restored[1]))

@@ -1,9 +1,15 @@
 """Losses and penalties."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Integer, PyTree
+
+from fcnn.errors import InputError
+
+Loss = Callable[[Float[Array, "batch class"], Float[Array, "batch class"]], Float[Array, " batch"]]
 
 
 def cross_entropy(logits: Float[Array, "batch class"], targets: Float[Array, "batch class"]) -> Float[Array, " batch"]:
@@ -28,6 +34,23 @@ def smooth_labels(
     labels = labels.astype(jnp.int32)  # a byte cannot be compared with 1,000 classes
     targets = optax.smooth_labels(jax.nn.one_hot(labels, num_classes), smoothing)
     return jnp.where(((labels >= 0) & (labels < num_classes))[:, None], targets, jnp.nan)
+
+
+def loss_of_each(
+    loss: Loss, logits: Float[Array, "batch class"], targets: Float[Array, "batch class"]
+) -> Float[Array, " batch"]:
+    """Returns what a loss gives for each example.
+
+    Raises:
+        InputError: if it does not give a number for each.
+    """
+    losses = loss(logits, targets)
+    if losses.shape != logits.shape[:1]:
+        raise InputError(
+            f"the loss must give a number for each example, shape {list(logits.shape[:1])}, got {list(losses.shape)}: "
+            "add up over the classes, not over the batch"
+        )
+    return losses
 
 
 def kernel_penalty(params: PyTree, *, l1: float = 0.0, l2: float = 0.0) -> Float[Array, ""]:

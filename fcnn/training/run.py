@@ -59,10 +59,13 @@ def open_run(folder: str | Path, config: Any, *, resume: bool = False, overwrite
         }
         write_atomically(folder / CONFIG, json.dumps(record, indent=2) + "\n")
     except OSError as error:
-        raise InputError(
-            f"the run folder {folder} cannot be written: {error.strerror}: choose another folder"
-        ) from error
+        raise cannot_write(folder, error) from error
     return folder
+
+
+def cannot_write(folder: str | Path, error: OSError) -> InputError:
+    """Returns what to raise where the folder of a run cannot be written."""
+    return InputError(f"the run folder {folder} cannot be written: {error.strerror}: choose another folder")
 
 
 def settle_run(folder: Path) -> None:

@@ -1,24 +1,21 @@
 """The steps: compiled functions from (state, batch) to what comes out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from fcnn import parallel
 from fcnn.errors import InputError
-from fcnn.training.losses import cross_entropy, kernel_penalty, smooth_labels
+from fcnn.training.batch import Batch, Metrics, checked_batch, metric_sums
+from fcnn.training.losses import Loss, cross_entropy, kernel_penalty, loss_of_each, smooth_labels
 from fcnn.training.prepare import Prepare, to_unit_range
 from fcnn.training.state import AUGMENTATION, DROPOUT, TrainState
 
-Batch = Mapping[str, ArrayLike]
-Metrics = dict[str, Array]
-Loss = Callable[[Float[Array, "batch class"], Float[Array, "batch class"]], Float[Array, " batch"]]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 PredictStep = Callable[[TrainState, Batch], Float[Array, "batch class"]]
 
@@ -105,16 +102,16 @@ def make_train_step(
         )
         logits, auxiliary = _split_outputs(outputs)
         targets = smooth_labels(part["label"], logits.shape[-1], label_smoothing)
-        losses = _loss_of_each(loss, logits, targets)
+        losses = loss_of_each(loss, logits, targets)
         for weight, auxiliary_logits in auxiliary:
-            losses += weight * _loss_of_each(loss, auxiliary_logits, targets)
-        sums = _metric_sums(losses, logits, part)
+            losses += weight * loss_of_each(loss, auxiliary_logits, targets)
+        sums = metric_sums(losses, logits, part)
         return sums["loss"] / total, (updates.get("batch_stats", batch_stats), sums)
 
     def train_step(state, batch):
         if (ema_decay is None) != (state.ema is None):
             raise InputError("ema_decay and the state's ema go together: create_state(..., ema=True)")
-        batch = _checked(batch)
+        batch = checked_batch(batch)
         total = jnp.maximum(jnp.sum(batch["mask"]), 1)
         gradient = jax.value_and_grad(loss_of_part, has_aux=True)
         keys = {
@@ -153,9 +150,9 @@ def make_eval_step(
     """
 
     def measure(logits, batch):
-        batch = _checked({name: value for name, value in batch.items() if name != "image"})
+        batch = checked_batch({name: value for name, value in batch.items() if name != "image"})
         targets = smooth_labels(batch["label"], logits.shape[-1])
-        return _metric_sums(_loss_of_each(loss, logits, targets), logits, batch)
+        return metric_sums(loss_of_each(loss, logits, targets), logits, batch)
 
     return EvalStep(make_predict_step(model, prepare=prepare, mesh=mesh), _jit(measure, mesh))
 
@@ -210,57 +207,6 @@ def _split_outputs(outputs):
     if hasattr(outputs, "auxiliary"):
         return outputs.logits, tuple(zip(outputs.weights, outputs.auxiliary, strict=True))
     return outputs, ()
-
-
-def _checked(batch):
-    """Returns a batch with a mask of 0 and 1; what is masked holds zeros.
-
-    Raises:
-        InputError: if the labels are not an integer for each image.
-    """
-    batch = {name: jnp.asarray(batch[name]) for name in ("image", "label", "mask") if name in batch}
-    label = batch["label"]
-    if label.ndim != 1 or not jnp.issubdtype(label.dtype, jnp.integer):
-        raise InputError(f"labels must be integers [batch], got {label.dtype} {list(label.shape)}: take class numbers")
-    if any(array.shape[:1] != label.shape for array in batch.values()):
-        sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in batch.items())
-        raise InputError(f"a batch must have as many labels as images, got {sizes}")
-    if "mask" not in batch:
-        return batch | {"mask": jnp.ones(label.shape, jnp.float32)}
-    counted = batch["mask"] != 0
-    # Zero times what is not a number is not a number: a masked example must not even be computed with.
-    return {
-        name: jnp.where(counted.reshape(-1, *[1] * (array.ndim - 1)), array, jnp.zeros((), array.dtype))
-        for name, array in batch.items()
-    } | {"mask": counted.astype(jnp.float32)}
-
-
-def _loss_of_each(loss, logits, targets):
-    losses = loss(logits, targets)
-    if losses.shape != logits.shape[:1]:
-        raise InputError(
-            f"the loss must give a number for each example, shape {list(logits.shape[:1])}, got {list(losses.shape)}: "
-            "add up over the classes, not over the batch"
-        )
-    return losses
-
-
-def _metric_sums(losses, logits, batch):
-    """Returns the sums over a batch; a masked example may hold anything, not a number included."""
-    counted = batch["mask"] != 0
-    label_logits = jnp.take_along_axis(logits, batch["label"][:, None], axis=-1)
-    # How many classes stand before the label; among equal logits the lower class does, as in argmax.
-    before = (logits > label_logits) | (
-        (logits == label_logits) & (jnp.arange(logits.shape[-1]) < batch["label"][:, None])
-    )
-    # A label whose logit is not a number is never right.
-    rank = jnp.where(jnp.isnan(label_logits[:, 0]), logits.shape[-1], before.sum(axis=-1))
-    sums = {
-        "loss": jnp.sum(jnp.where(counted, losses, 0)),
-        "top1": jnp.sum(counted & (rank < 1)),
-        "count": jnp.sum(counted),
-    }
-    return sums | ({"top5": jnp.sum(counted & (rank < 5))} if logits.shape[-1] > 5 else {})
 
 
 def _accumulate(gradient, parts, state, keys, batch, total):

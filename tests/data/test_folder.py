@@ -67,9 +67,12 @@ def test_folders_without_train_are_split_by_the_seed(tmp_path):
     assert load(tmp_path, test_share=0.3, seed=2).train.paths != data.train.paths
 
 
-def test_test_may_stand_for_val(photos):
-    (photos / "val").rename(photos / "test")
-    assert len(load(photos).test.labels) == 4
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("training", "validation"), ("train", "valid")])
+def test_other_names_of_the_two_folders(photos, train, test):
+    (photos / "train").rename(photos / train)
+    (photos / "val").rename(photos / test)
+    data = load(photos)
+    assert (data.class_names, len(data.train.labels), len(data.test.labels)) == (("ants", "bees"), 10, 4)
 
 
 def test_hidden_files_and_other_endings_are_no_photos(photos):
@@ -133,8 +136,8 @@ def small(image):
     ("change", "message"),
     [
         (
-            lambda folder: (folder / "val").rename(folder / "valid"),
-            r"expected val/ or test/ beside train/.*train splits",
+            lambda folder: (folder / "val").rename(folder / "later"),
+            r"expected val, validation, valid, test beside train, found none of them; folder:.*train splits",
         ),
         (lambda folder: (folder / "val" / "bees").rename(folder / "val" / "wasps"), "only one has bees, wasps"),
         (lambda folder: (folder / "train" / "flies").mkdir(), "flies: expected images .*found none"),

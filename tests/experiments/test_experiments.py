@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import fcnn
 
@@ -59,9 +60,10 @@ def restore(folder):
 
 
 def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_not(few_digits, tmp_path):
-    """The one that is killed keeps its compiled programs, too, which changes nothing."""
+    """Programs that are compiled anew and those of an earlier run compute the same."""
     options = ("--epochs", "4", "--ema-decay", "0.9")
-    whole = run(command(tmp_path / "whole", few_digits, *options))
+    cache = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path), "JAX_ENABLE_COMPILATION_CACHE": "true"}
+    whole = run(command(tmp_path / "whole", few_digits, *options), **cache)
     assert whole.returncode == 0, whole.stderr
     assert re.search(r"test accuracy \d\d\.\d\d%, report in ", whole.stdout)
     files = {path.name for path in (tmp_path / "whole").iterdir()}
@@ -71,7 +73,6 @@ def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_no
 
     # Killed once an epoch is written down, wherever it stands then, and once more soon after it went on.
     folder, epochs_seen = tmp_path / "killed", [1, 2]
-    cache = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path), "JAX_ENABLE_COMPILATION_CACHE": "true"}
     for seen in epochs_seen:
         process = subprocess.Popen(
             command(folder, few_digits, *options, "--resume"),
@@ -164,6 +165,20 @@ def test_fifty_examples_are_learnt_by_heart(tmp_path, capsys):
     overfit = load("overfit")
     fcnn.run_experiment("overfit", overfit.RECIPES, overfit.train, ["--run-folder", str(tmp_path / "overfit")])
     assert "100% of 50 examples learnt by heart" in capsys.readouterr().out
+
+
+def test_photos_of_a_folder_are_learnt_by_heart(random, tmp_path, capsys):
+    for channel, name in enumerate(("ants", "bees")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(4):
+            photo = random.integers(0, 120, (60 + i, 70, 3), np.uint8)
+            photo[..., channel] += 120
+            Image.fromarray(photo).save(tmp_path / "photos" / name / f"{i}.png")
+    overfit = load("overfit")
+    arguments = ["--data", f"folder:{tmp_path / 'photos'}", "--network", "mlp", "--size", "8", "--examples", "6"]
+    arguments += ["--epochs", "2", "--learning-rate", "0.05", "--run-folder", str(tmp_path / "run")]
+    fcnn.run_experiment("overfit", overfit.RECIPES, overfit.train, arguments)
+    assert "100% of 6 examples learnt by heart" in capsys.readouterr().out
 
 
 def test_what_to_check_is_said_where_they_are_not(tmp_path, capsys):

@@ -153,6 +153,15 @@ def test_all_that_is_wrong_is_told_in_one_line():
     assert "layer3.0.conv1.weight [256, 128, 1, 1] instead of [256, 128, 3, 3]" in message
 
 
+def test_a_key_cannot_move_about_the_terminal():
+    state_dict = distinct_state_dict(torchvision_shapes("resnet18"))
+    with pytest.raises(InputError) as caught:
+        convert_torchvision("resnet18", state_dict | {"\x1b[2J\nfc" + "x" * 10_000: np.zeros(1, np.float32)})
+    assert str(caught.value).isprintable()
+    assert r"\x1b[2J\nfc" in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize(
     ("name", "other"), [("resnet18", "resnet50"), ("resnet50", "resnet18"), ("vgg11", "vgg16_bn"), ("alexnet", "vgg11")]
 )

@@ -27,6 +27,15 @@ def test_sizes(name, version, crop, resize):
     assert result.dtype == np.float32
 
 
+@pytest.mark.parametrize(
+    ("file", "resize"),
+    [("resnet50-0676ba61.pth", 256), ("resnet50-11ad3fa6.pth", 232), ("mine.safetensors", 232)],
+)
+def test_the_transform_is_that_of_the_version_in_a_file_name(file, resize, tmp_path):
+    assert preprocess("resnet50", path=tmp_path / file).resize == resize
+    assert preprocess("resnet50", "V1", path=str(tmp_path / file)).resize == 256
+
+
 def test_normalisation():
     image = Image.new("RGB", (224, 300), (255, 128, 0))
     expected = [(1 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (0 - 0.406) / 0.225]

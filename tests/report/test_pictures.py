@@ -138,6 +138,15 @@ def test_digits_are_ink_on_paper_and_photographs_stay():
     np.testing.assert_array_equal(image_colours(photograph), photograph)
 
 
+def test_images_of_two_channels_are_drawn_as_their_mean_and_of_more_as_their_first_three():
+    random = np.random.default_rng(0)
+    two, five = (random.integers(64, 256, (1, 4, 4, channels), np.uint8) for channels in (2, 5))
+
+    expected = two.mean(axis=-1).astype(np.uint8)
+    assert all(np.array_equal(image_colours(two)[..., channel], expected) for channel in range(3))
+    np.testing.assert_array_equal(image_colours(five), five[..., :3])
+
+
 def mistakes(count):
     return Mistakes(
         images=np.zeros((count, 28, 28, 1), np.uint8),
