@@ -4,11 +4,15 @@ XLA optimises little: a test runs a program a few times, and would wait for its 
 its own is compiled as a user's program is.
 """
 
+import gc
 import importlib.metadata
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true"
+)
 if importlib.metadata.version("jax").startswith("0.10."):
     # A third less to compile; later versions have no such option.
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
@@ -24,6 +28,11 @@ import numpy as np
 import pytest
 
 import fcnn
+
+# Tracing makes many objects, and to look through all that is imported for garbage, again and again, took a fifth of
+# the tests' time.
+gc.freeze()
+gc.set_threshold(50_000)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from fcnn.models import capture, create_model, layer_table
 from fcnn.pretrained.convert import convert_torchvision, export_torchvision
 
-AS_A_USERS = {"xla_backend_optimization_level": 3}
+AS_A_USERS = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 if jax.__version_info__ < (0, 11):
     AS_A_USERS["xla_cpu_use_fusion_emitters"] = True
 GOLDENS = Path(__file__).parent.parent / "goldens"

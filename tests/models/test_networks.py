@@ -1,7 +1,6 @@
 """The networks of ImageNet and CIFAR-10: sizes, training, options, sizes of images."""
 
 import re
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -53,10 +52,6 @@ MULTIPLY_ADDS = {
 TINY = ("alexnet_tiny", "googlenet_tiny", "inception_tiny", "resnet_tiny", "resnet_cifar_tiny", "vgg_tiny")
 
 
-# Compilation takes most of the time here, and its optimizations most of that.
-quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def random_variables(model, images):
     """Variables as He et al. initialise them, drawn by NumPy: nothing to compile."""
     rng = np.random.default_rng(0)
@@ -78,7 +73,7 @@ def captured(model, images, names):
     def compute(images):
         return capture(model, model.init(jax.random.key(0), images, train=False), images, names)
 
-    return quick_jit(compute)(images)
+    return jax.jit(compute)(images)
 
 
 def evaluated_shape(model, image_shape):
@@ -125,7 +120,7 @@ def test_tiny_variant_trains(name):
         losses = [w * optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean() for logits, w in heads]
         return sum(losses), updates.get("batch_stats", {})
 
-    step = quick_jit(jax.value_and_grad(loss_of, has_aux=True))
+    step = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
     statistics = variables["batch_stats"]
     (loss, moved), gradients = step(variables["params"], statistics)
 
