@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from states import new_state
 
 import fcnn
 
@@ -22,7 +23,7 @@ def drawn(monkeypatch):
 def test_the_way_of_an_image_costs_one_compilation(digits, drawn, tmp_path, caplog):
     model = fcnn.create_model("lenet", dropout_rate=0.5)
     prepare = fcnn.make_prepare((0.1,), (0.3,), size=(32, 32))
-    state = fcnn.create_state(model, optax.sgd(0.1), key=jax.random.key(0), input_shape=(1, 32, 32, 1))
+    state = new_state(model, optax.sgd(0.1), input_shape=(1, 32, 32, 1))
     evaluate_batch = fcnn.make_eval_step(model, prepare=prepare)
     examples = fcnn.Split(digits.images[:50], digits.labels[:50])
     fcnn.evaluate(state, evaluate_batch, examples, batch_size=20)
@@ -43,7 +44,7 @@ def test_the_way_of_an_image_costs_one_compilation(digits, drawn, tmp_path, capl
 
 def test_kernels_of_a_fully_connected_network_have_the_shape_of_the_image(digits, drawn, tmp_path):
     model = fcnn.create_model("mlp", hidden=(5,))
-    state = fcnn.create_state(model, optax.sgd(0.1), key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    state = new_state(model, optax.sgd(0.1))
     prepare = fcnn.make_prepare((0.1,), (0.3,))
     fcnn.examine_run(
         tmp_path, model, state, digits, title="", class_names="0123456789", prepare=prepare, batch_size=320
@@ -55,7 +56,7 @@ def test_kernels_of_a_fully_connected_network_have_the_shape_of_the_image(digits
 
 def test_images_in_numbers_from_0_to_1_are_drawn_as_those_in_bytes(digits, drawn, tmp_path):
     model = fcnn.create_model("mlp", hidden=())
-    state = fcnn.create_state(model, optax.sgd(0.1), key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    state = new_state(model, optax.sgd(0.1))
     examples = fcnn.Split(digits.images[:20] / np.float32(255), digits.labels[:20])
     fcnn.examine_run(
         tmp_path, model, state, examples, title="", class_names="0123456789", prepare=lambda images: images

@@ -9,6 +9,7 @@ import textwrap
 import jax
 import numpy as np
 import pytest
+from states import new_state
 
 import fcnn
 
@@ -20,7 +21,7 @@ def train(mesh, split, steps_per_call=1):
     model = fcnn.create_model("lenet", batch_norm=True, dropout_rate=0.2)
     tx = fcnn.make_optimizer("sgd", 0.01, clip_norm=1.0)
     step = fcnn.make_train_step(model, tx, augment=fcnn.augment.random_affine(rotation=10.0), ema_decay=0.9, mesh=mesh)
-    state = fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=(1, 32, 32, 1), ema=True)
+    state = new_state(model, tx, ema=True, input_shape=(1, 32, 32, 1))
     loader = fcnn.Loader(fcnn.Split(*(array[: BATCHES * BATCH_SIZE] for array in split)), BATCH_SIZE)
     state, rows = fcnn.fit(state, step, loader, epochs=1, mesh=mesh, steps_per_call=steps_per_call)
     return rows[0]["train_loss"], np.asarray(state.batch_stats["c3_norm"]["mean"]), jax.device_get(state.ema["params"])

@@ -7,6 +7,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+from states import new_state
 
 import fcnn
 from fcnn.training import InterruptedRun, NonFiniteLossError
@@ -17,8 +18,8 @@ STEP = fcnn.make_train_step(MODEL, TX, ema_decay=0.9)
 EVAL_STEP = fcnn.make_eval_step(MODEL)
 
 
-def new_state():
-    return fcnn.create_state(MODEL, TX, key=jax.random.key(0), input_shape=(1, 28, 28, 1), ema=True)
+def begin():
+    return new_state(MODEL, TX, ema=True)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def assert_same(one, other):
 
 def test_learns_and_writes_what_it_did(loader, digits, tmp_path):
     state, rows = fcnn.fit(
-        new_state(), STEP, loader, epochs=3, evaluate=evaluate_on(digits), run_folder=tmp_path, steps_per_call=5,
+        begin(), STEP, loader, epochs=3, evaluate=evaluate_on(digits), run_folder=tmp_path, steps_per_call=5,
         learning_rate=lambda step: 1e-2,
     )  # fmt: skip
     assert state.step == 30
@@ -55,11 +56,11 @@ def test_learns_and_writes_what_it_did(loader, digits, tmp_path):
 
 
 def test_metrics_of_an_epoch_are_those_of_its_steps(loader):
-    state, losses, top1 = new_state(), 0.0, 0
+    state, losses, top1 = begin(), 0.0, 0
     for batch in loader.batches(0):
         state, metrics = STEP(state, batch)
         losses, top1 = losses + float(metrics["loss"]), top1 + int(metrics["top1"])
-    fitted, rows = fcnn.fit(new_state(), STEP, loader, epochs=1, steps_per_call=4)
+    fitted, rows = fcnn.fit(begin(), STEP, loader, epochs=1, steps_per_call=4)
     assert rows[0]["train_loss"] == pytest.approx(losses / 640, rel=1e-5)
     assert rows[0]["train_top1"] == top1 / 640
     np.testing.assert_allclose(
@@ -68,8 +69,8 @@ def test_metrics_of_an_epoch_are_those_of_its_steps(loader):
 
 
 def test_streaming_gives_the_same_as_the_device(loader):
-    resident, rows = fcnn.fit(new_state(), STEP, loader, epochs=2)
-    streamed, streamed_rows = fcnn.fit(new_state(), STEP, loader, epochs=2, resident_bytes=0)
+    resident, rows = fcnn.fit(begin(), STEP, loader, epochs=2)
+    streamed, streamed_rows = fcnn.fit(begin(), STEP, loader, epochs=2, resident_bytes=0)
     np.testing.assert_allclose(
         streamed.params["output"]["kernel"], resident.params["output"]["kernel"], rtol=1e-3, atol=1e-5
     )
@@ -94,12 +95,12 @@ class StopsAfter:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_saved_and_goes_on_bit_for_bit(number, loader, digits, tmp_path):
     options = {"epochs": 3, "evaluate": evaluate_on(digits), "steps_per_call": 4}
-    whole, rows = fcnn.fit(new_state(), STEP, loader, **options)
+    whole, rows = fcnn.fit(begin(), STEP, loader, **options)
     before = signal.getsignal(number)
     with pytest.raises(InterruptedRun, match="stopped after step 14 of 30.*--resume"):
-        fcnn.fit(new_state(), STEP, StopsAfter(loader, 1, number), run_folder=tmp_path, **options)
+        fcnn.fit(begin(), STEP, StopsAfter(loader, 1, number), run_folder=tmp_path, **options)
     assert signal.getsignal(number) == before
-    resumed, resumed_rows = fcnn.fit(new_state(), STEP, loader, run_folder=tmp_path, **options)
+    resumed, resumed_rows = fcnn.fit(begin(), STEP, loader, run_folder=tmp_path, **options)
     assert_same(resumed, whole)
     timeless = [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
     for row, expected in zip(resumed_rows, timeless, strict=True):
@@ -107,8 +108,8 @@ def test_an_interrupted_run_is_saved_and_goes_on_bit_for_bit(number, loader, dig
 
 
 def test_a_finished_run_is_only_read(loader, tmp_path):
-    state, rows = fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
-    again, rows_again = fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
+    state, rows = fcnn.fit(begin(), STEP, loader, epochs=1, run_folder=tmp_path)
+    again, rows_again = fcnn.fit(begin(), STEP, loader, epochs=1, run_folder=tmp_path)
     assert_same(again, state)
     assert rows_again == rows
 
@@ -117,7 +118,7 @@ def test_a_run_in_stages_with_steps_of_their_own_goes_on_in_the_last(loader, tmp
     smoothed = fcnn.make_train_step(MODEL, TX, ema_decay=0.9, label_smoothing=0.2)
 
     def train(run_folder):
-        state = new_state()
+        state = begin()
         for epochs, step in ((1, STEP), (2, smoothed)):
             state, rows = fcnn.fit(state, step, loader, epochs=epochs, run_folder=run_folder)
         return state, rows
@@ -138,11 +139,11 @@ def test_the_best_checkpoint_is_kept_beside_the_last(loader, tmp_path):
         best_params.append(jax.device_get(state.params))
         return {"top1": next(scores), "loss": 1.0}
 
-    state, _ = fcnn.fit(new_state(), STEP, loader, epochs=4, evaluate=evaluate, run_folder=tmp_path)
-    best = fcnn.load_checkpoint(tmp_path, new_state())
+    state, _ = fcnn.fit(begin(), STEP, loader, epochs=4, evaluate=evaluate, run_folder=tmp_path)
+    best = fcnn.load_checkpoint(tmp_path, begin())
     assert best.step == 20
     jax.tree.map(np.testing.assert_array_equal, best.params, best_params[1])
-    assert_same(fcnn.load_checkpoint(tmp_path, new_state(), "last"), state)
+    assert_same(fcnn.load_checkpoint(tmp_path, begin(), "last"), state)
     steps = {path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()}
     assert steps == {"20", "40"}
 
@@ -156,69 +157,69 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(digit
         state, metrics = step.__wrapped__(state, batch)
         return state, metrics | {"loss": jax.numpy.where(state.step == 15, jax.numpy.nan, metrics["loss"])}
 
-    state = fcnn.create_state(MODEL, tx, key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    state = new_state(MODEL, tx)
     with pytest.raises(NonFiniteLossError, match=r"nan at step 14.*checkpoint is kept"):
         fcnn.fit(state, poisoned, fcnn.Loader(digits, 64), epochs=3, run_folder=tmp_path, steps_per_call=3)
-    state = fcnn.create_state(MODEL, tx, key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    state = new_state(MODEL, tx)
     assert fcnn.load_checkpoint(tmp_path, state, "last").step == 10
 
 
 def test_a_checkpoint_of_another_network_is_refused_by_its_entries(loader, tmp_path):
-    fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
+    fcnn.fit(begin(), STEP, loader, epochs=1, run_folder=tmp_path)
     wider = fcnn.create_model("mlp", hidden=(17,), activation="relu")
-    state = fcnn.create_state(wider, TX, key=jax.random.key(0), input_shape=(1, 28, 28, 1), ema=True)
+    state = new_state(wider, TX, ema=True)
     with pytest.raises(fcnn.InputError, match=r"hidden1.*shape \(16,\) instead of \(17,\)"):
         fcnn.load_checkpoint(tmp_path, state)
-    without = fcnn.create_state(MODEL, TX, key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    without = new_state(MODEL, TX)
     with pytest.raises(fcnn.InputError, match=r"ema.*left over"):
         fcnn.load_checkpoint(tmp_path, without)
     deeper = fcnn.create_model("mlp", hidden=(16, 16), activation="relu")
-    state = fcnn.create_state(deeper, TX, key=jax.random.key(0), input_shape=(1, 28, 28, 1), ema=True)
+    state = new_state(deeper, TX, ema=True)
     with pytest.raises(fcnn.InputError, match=r"hidden2.*missing"):
         fcnn.load_checkpoint(tmp_path, state)
 
 
 def test_a_folder_without_checkpoints_is_refused(tmp_path):
     with pytest.raises(fcnn.InputError, match="holds no checkpoints"):
-        fcnn.load_checkpoint(tmp_path, new_state())
+        fcnn.load_checkpoint(tmp_path, begin())
 
 
 def test_a_batch_larger_than_the_set_is_refused(digits, tmp_path):
     with pytest.raises(fcnn.InputError, match="from 1 to 640.*got 641"):
-        fcnn.fit(new_state(), STEP, fcnn.Loader(digits, 641), epochs=1, run_folder=tmp_path)
+        fcnn.fit(begin(), STEP, fcnn.Loader(digits, 641), epochs=1, run_folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_state_that_diverged_in_the_last_step_of_an_epoch_is_not_saved(digits, tmp_path):
     """The loss of a step is that before its update: only the parameters tell of it."""
     tx = fcnn.make_optimizer("sgd", lambda step: np.inf)
-    state = fcnn.create_state(MODEL, tx, key=jax.random.key(0), input_shape=(1, 28, 28, 1))
+    state = new_state(MODEL, tx)
     with pytest.raises(NonFiniteLossError, match="not finite after step 1:"):
         fcnn.fit(state, fcnn.make_train_step(MODEL, tx), fcnn.Loader(digits, 640), epochs=1, run_folder=tmp_path)
     assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
 
 
 def test_a_run_goes_on_with_the_batches_that_it_began_with(loader, digits, tmp_path):
-    fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
+    fcnn.fit(begin(), STEP, loader, epochs=1, run_folder=tmp_path)
     with pytest.raises(fcnn.InputError, match="has 10 steps an epoch, this one 20"):
-        fcnn.fit(new_state(), STEP, fcnn.Loader(digits, 32), epochs=2, run_folder=tmp_path)
+        fcnn.fit(begin(), STEP, fcnn.Loader(digits, 32), epochs=2, run_folder=tmp_path)
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(digits):
     mesh = fcnn.make_mesh()
     with pytest.raises(fcnn.InputError, match="a batch of 60 cannot be split over 8 devices"):
-        fcnn.fit(new_state(), STEP, fcnn.Loader(digits, 60), epochs=1, mesh=mesh)
+        fcnn.fit(begin(), STEP, fcnn.Loader(digits, 60), epochs=1, mesh=mesh)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(loader, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(fcnn.InputError, match="cannot be written"):
-        fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path / "file")
+        fcnn.fit(begin(), STEP, loader, epochs=1, run_folder=tmp_path / "file")
 
 
 def test_reading_a_checkpoint_leaves_what_is_being_written(loader, tmp_path):
-    fcnn.fit(new_state(), STEP, loader, epochs=1, run_folder=tmp_path)
+    fcnn.fit(begin(), STEP, loader, epochs=1, run_folder=tmp_path)
     unfinished = tmp_path / "checkpoints" / "99.orbax-checkpoint-tmp"
     unfinished.mkdir()
-    fcnn.load_checkpoint(tmp_path, new_state(), "last")
+    fcnn.load_checkpoint(tmp_path, begin(), "last")
     assert unfinished.exists()

@@ -5,16 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from states import new_state
 
 import fcnn
+
+LENET_INPUT = (1, 32, 32, 1)
 
 
 def small_model(**options):
     return fcnn.create_model("mlp", hidden=(16,), activation="relu", **options)
-
-
-def new_state(model, tx, *, seed=0, ema=False, size=28):
-    return fcnn.create_state(model, tx, key=jax.random.key(seed), input_shape=(1, size, size, 1), ema=ema)
 
 
 def assert_trees_equal(one, other):
@@ -149,7 +148,7 @@ def test_moving_average_is_right_from_the_first_step_on(batch, sgd):
 def test_moving_average_covers_the_statistics_and_is_evaluated(batch, sgd):
     model = fcnn.create_model("lenet", batch_norm=True)
     step = fcnn.make_train_step(model, sgd, ema_decay=0.5)
-    state = new_state(model, sgd, ema=True, size=32)
+    state = new_state(model, sgd, ema=True, input_shape=LENET_INPUT)
     for _ in range(2):
         state, _ = step(state, batch)
     average, last = state.ema["batch_stats"]["c1_norm"]["mean"], state.batch_stats["c1_norm"]["mean"]
@@ -207,7 +206,7 @@ def test_augmentation_differs_by_step_and_is_off_in_evaluation(batch):
 
 def test_statistics_move_in_training_only(batch, sgd):
     model = fcnn.create_model("lenet", batch_norm=True)
-    state = new_state(model, sgd, size=32)
+    state = new_state(model, sgd, input_shape=LENET_INPUT)
     before = jax.device_get(state.batch_stats)
     fcnn.make_eval_step(model)(state, batch)
     assert_trees_equal(state.batch_stats, before)
@@ -221,7 +220,7 @@ def test_statistics_move_in_training_only(batch, sgd):
 @pytest.mark.parametrize("options", [{}, {"batch_norm": True, "dropout_rate": 0.2}, {"pooling": "average"}])
 def test_every_parameter_receives_a_gradient(options, batch):
     model, tx = fcnn.create_model("lenet", **options), optax.sgd(1.0)
-    state = new_state(model, tx, size=32)
+    state = new_state(model, tx, input_shape=LENET_INPUT)
     before = jax.device_get(state.params)
     after, _ = fcnn.make_train_step(model, tx)(state, batch)
     moved = jax.tree.map(lambda old, new: float(np.abs(old - new).max()), before, after.params)
@@ -275,14 +274,14 @@ def test_donated_equals_undonated(batch, sgd):
 def test_scan_equals_the_loop(network, digits, sgd):
     model = fcnn.create_model(network)
     step = fcnn.make_train_step(model, sgd, augment=fcnn.augment.random_affine(rotation=10.0), ema_decay=0.9)
-    size = {"mlp": 28, "lenet": 32}[network]
+    shape = {"mlp": (1, 28, 28, 1), "lenet": LENET_INPUT}[network]
     indices = fcnn.Loader(digits, 32, seed=3).indices(0)[:5]
-    looped, losses = new_state(model, sgd, ema=True, size=size), []
+    looped, losses = new_state(model, sgd, ema=True, input_shape=shape), []
     for rows in indices:
         looped, metrics = step(looped, {"image": digits.images[rows], "label": digits.labels[rows]})
         losses.append(float(metrics["loss"]))
     examples = {"image": jnp.asarray(digits.images), "label": jnp.asarray(digits.labels)}
-    scanned, metrics = fcnn.scan_steps(step)(new_state(model, sgd, ema=True, size=size), examples, indices)
+    scanned, metrics = fcnn.scan_steps(step)(new_state(model, sgd, ema=True, input_shape=shape), examples, indices)
     assert scanned.step == 5
     np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-5)
     assert_trees_close(scanned.ema, looped.ema, rtol=1e-4, atol=1e-6)
@@ -291,7 +290,7 @@ def test_scan_equals_the_loop(network, digits, sgd):
 def test_a_single_step_is_compiled_without_a_loop(digits):
     # There XLA on CPU computes convolutions many times slower.
     model, tx = fcnn.create_model("lenet", pooling="average"), optax.sgd(0.1)
-    state = fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=(1, 32, 32, 1))
+    state = new_state(model, tx, input_shape=LENET_INPUT)
     steps = fcnn.scan_steps(fcnn.make_train_step(model, tx))
     examples = {"image": digits.images, "label": digits.labels}
     lowered = {count: steps.lower(state, examples, np.zeros((count, 8), np.int32)).as_text() for count in (1, 2)}
