@@ -11,8 +11,8 @@ def keep_freed_memory() -> bool:
 
     The arrays of a training step are hundreds of megabytes, which the C library gets from the system before every step
     and returns after it; each page of them is then mapped and cleared again. Kept, a step of ResNet-20 takes a tenth
-    less time on CPU, one of VGG-11 a third less. The process holds on to the most that it ever used, as it would reach
-    it again with the next step anyway.
+    less time on CPU, one of VGG-11 a third less. The price is memory, up to twice as much: where something small stays
+    in the place of an array, the next array needs another place.
 
     To be called before anything else touches a device. It changes the whole process, and so is for its main program.
 
