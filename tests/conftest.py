@@ -1,7 +1,7 @@
 """Before anything is imported: eight CPU devices, and every annotation of the package checked at run time.
 
-XLA optimises little: a test runs a program a few times, and would wait for its compilation. What is run in a process of
-its own is compiled as a user's program is.
+XLA optimises little: a test runs a program a few times, and would wait for its compilation. Experiments that are run in
+a process of their own, and the golden training step, are compiled as a user's program is.
 """
 
 import gc

@@ -18,7 +18,7 @@ import tyro
 from jax import lax
 from jaxtyping import Array
 
-from fcnn import ops
+from fcnn import keep_freed_memory, ops
 
 # name: batch, height and width, channels in, channels out, kernel, stride, padding
 CONVOLUTIONS = {
@@ -154,6 +154,8 @@ def median_times(program: dict[str, Callable], arguments: tuple[Array, ...], rou
 
 def main(config: Config) -> None:
     """Measures and prints a row for each case and pass: fcnn's milliseconds, XLA's, and how many times faster."""
+    # As in training: otherwise the system maps the tiles of Winograd's products anew for each of them.
+    keep_freed_memory()
     print(f"jax {jax.__version__} on {jax.default_backend()}{', inside lax.scan' if config.in_scan else ''}")
     print(f"{'':<28}{'':<20}{'fcnn ms':>9}{'XLA ms':>9}{'faster':>8}")
     for name, (own, xla, arguments) in cases(config).items():
