@@ -45,10 +45,10 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
             kernel.shape, x_shape[1:], out_gradient.shape[1:], strides, pads, strict=False
         )
     ]
-    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-    if winograd.pays(out_gradient.shape, flipped.shape, strides, around, out_gradient.dtype):
-        return winograd.convolution(out_gradient, flipped, around, precision)
-    return direct.convolution(out_gradient, flipped, (1, 1), around, precision, strides)
+    flipped = kernel[::-1, ::-1]
+    if winograd.pays(out_gradient.shape, kernel.shape, strides, around, out_gradient.dtype):
+        return winograd.convolution(out_gradient, flipped, around, precision, in_axis=1)
+    return direct.convolution(out_gradient, flipped.swapaxes(2, 3), (1, 1), around, precision, strides)
 
 
 def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision):

@@ -34,7 +34,7 @@ def pays(x_shape, kernel_shape, strides, pads, dtype) -> bool:
     return x_shape[0] * math.prod(_out_size(x_shape, pads)) * math.prod(kernel_shape) >= _MULTIPLY_ADDS
 
 
-def convolution(x, kernel, pads, precision):
+def convolution(x, kernel, pads, precision, in_axis=0):
     """Computes a convolution of stride 1.
 
     Args:
@@ -42,6 +42,8 @@ def convolution(x, kernel, pads, precision):
         kernel: weights.
         pads: padding.
         precision: of the products.
+        in_axis: which of the kernel's channel axes meets the images' channels; the other gives the output's. A product
+            takes either, where XLA would exchange them number by number while it mixes.
 
     Returns:
         The output [batch, out_height, out_width, out_channel].
@@ -53,7 +55,10 @@ def convolution(x, kernel, pads, precision):
         tiles_h, tiles_w = _tile_counts(x.shape, pads)
         pixels = _mix(_mix_pixels, _tiles(x, pads))
         out = [
-            [jnp.matmul(p, w, precision=precision) for p, w in zip(*rows, strict=True)]
+            [
+                lax.dot_general(p, w, (((1,), (in_axis,)), ((), ())), precision=precision)
+                for p, w in zip(*rows, strict=True)
+            ]
             for rows in zip(pixels, weights, strict=True)
         ]
         out = jnp.stack([jnp.stack(row, axis=-2) for row in _mix(_mix_products, out)], axis=-3)
