@@ -77,11 +77,11 @@ def test_training_step_is_that_of_torchvision():
     variables = convert_torchvision("resnet18", before)
     batch, size = int(golden["batch"]), int(golden["size"])
     rng = np.random.default_rng(int(golden["seed"]))
-    images = jnp.asarray(rng.standard_normal((batch, size, size, 3)), jnp.float32)
+    images = rng.standard_normal((batch, size, size, 3)).astype(np.float32)
     labels = rng.integers(0, 10, batch)
     model = create_model("resnet18", num_classes=10)
 
-    def loss_of(params, batch_stats):
+    def loss_of(params, batch_stats, images):
         logits, updates = model.apply(
             {"params": params, "batch_stats": batch_stats}, images, train=True, mutable=["batch_stats"]
         )
@@ -90,7 +90,7 @@ def test_training_step_is_that_of_torchvision():
 
     # Some activations are so near zero that their last bit decides whether a gradient passes: compiled as for a user.
     step = jax.jit(jax.value_and_grad(loss_of, has_aux=True), compiler_options=AS_A_USERS)
-    (loss, (logits, batch_stats)), gradients = step(variables["params"], variables["batch_stats"])
+    (loss, (logits, batch_stats)), gradients = step(variables["params"], variables["batch_stats"], images)
 
     np.testing.assert_array_equal(labels, golden["labels"])
     np.testing.assert_allclose(loss, golden["loss"], rtol=1e-5)

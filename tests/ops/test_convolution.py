@@ -28,11 +28,13 @@ def assert_equals_stock(x_shape, kernel_shape, strides, padding, seed=0):
     shape = jax.eval_shape(lambda: stock(x, kernel, strides, padding)).shape
     cotangent = jnp.asarray(random.standard_normal(shape), jnp.float32)
 
-    def forward_and_backward(conv):
-        out, back = jax.vjp(lambda x, k: conv(x, k, strides, padding), x, kernel)
-        return (out, *back(cotangent))
+    @jax.jit
+    def forward_and_backward(x, kernel, cotangent):
+        ours, back = jax.vjp(lambda x, k: ops.conv2d(x, k, strides, padding), x, kernel)
+        theirs, stock_back = jax.vjp(lambda x, k: stock(x, k, strides, padding), x, kernel)
+        return (ours, *back(cotangent)), (theirs, *stock_back(cotangent))
 
-    both = jax.jit(lambda: (forward_and_backward(ops.conv2d), forward_and_backward(stock)))()
+    both = forward_and_backward(x, kernel, cotangent)
     for found, expected in zip(*both, strict=True):
         assert found.shape == expected.shape
         assert relative_error(found, expected) <= 1e-5

@@ -49,7 +49,7 @@ def test_values_and_gradients(x_shape, kernel_shape, window, padding, activation
 
 def test_of_equal_pixels_the_first_gets_the_gradient():
     kernel, bias = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0), jnp.zeros(1)
-    gradient = jax.grad(lambda x: ops.conv2d_max_pool(x, kernel, bias, jnp.tanh, 2, "SAME").sum())(
+    gradient = jax.jit(jax.grad(lambda x: ops.conv2d_max_pool(x, kernel, bias, jnp.tanh, 2, "SAME").sum()))(
         jnp.ones((1, 4, 4, 1))
     )
     np.testing.assert_array_equal(gradient[0, :, :, 0] > 0, np.array([[1, 0, 1, 0], [0, 0, 0, 0]] * 2))
@@ -59,7 +59,7 @@ def test_the_layer_takes_the_parameters_of_a_convolution(key, random):
     x = jnp.asarray(random.standard_normal((2, 12, 12, 3)), jnp.float32)
     variables = fcnn.models.Conv(4, (3, 3), padding="VALID").init(key, x)
     layer = fcnn.models.layers.PooledConv(4, (3, 3), window=2, activation=nn.relu)
-    assert jax.tree.map(jnp.shape, layer.init(key, x)) == jax.tree.map(jnp.shape, variables)
+    assert jax.tree.map(jnp.shape, jax.eval_shape(layer.init, key, x)) == jax.tree.map(jnp.shape, variables)
     params = variables["params"]
     expected = one_after_the_other(x, params["kernel"], params["bias"], nn.relu, 2, "VALID")
-    np.testing.assert_allclose(layer.apply(variables, x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(layer.apply)(variables, x), expected, rtol=1e-5, atol=1e-6)

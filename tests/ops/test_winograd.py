@@ -55,11 +55,11 @@ def test_output_and_gradients(size, padding, tile_bytes, kernel, random, monkeyp
     assert winograd.pays(x.shape, KERNEL, (1, 1), padding, x.dtype)
     cotangent = images(random, *stock(x, kernel, padding).shape)
 
-    def forward_and_backward(conv):
+    def forward_and_backward(conv, x, kernel):
         out, back = jax.vjp(lambda x, k: conv(x, k, padding), x, kernel)
         return (out, *back(cotangent))
 
-    both = jax.jit(lambda: (forward_and_backward(ours), forward_and_backward(stock)))()
+    both = jax.jit(lambda *args: (forward_and_backward(ours, *args), forward_and_backward(stock, *args)))(x, kernel)
     for found, expected in zip(*both, strict=True):
         assert found.shape == expected.shape
         assert relative_error(found, expected) <= 5e-6
