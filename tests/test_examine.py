@@ -33,7 +33,9 @@ def test_the_way_of_an_image_costs_one_compilation(digits, drawn, tmp_path, capl
     assert page == tmp_path / "page"
     assert re.findall(r"Finished XLA compilation of (\S+)", caplog.text) == ["jit(features_of)"]
 
-    expected = fcnn.capture(model, state.variables, prepare(examples.images[:1] / np.float32(255)))
+    expected = jax.jit(lambda variables, images: fcnn.capture(model, variables, prepare(images)))(
+        state.variables, examples.images[:1] / np.float32(255)
+    )
     assert list(drawn["feature_maps"]) == ["c1", "s2", "c3", "s4", "c5", "f6", "output"]
     for name, maps in drawn["feature_maps"].items():
         np.testing.assert_allclose(maps, expected[name][0], rtol=1e-4, atol=1e-5)

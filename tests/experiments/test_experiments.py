@@ -163,7 +163,8 @@ def test_several_seeds_give_mean_and_deviation(few_digits, tmp_path, capsys):
 
 def test_fifty_examples_are_learnt_by_heart(tmp_path, capsys):
     overfit = load("overfit")
-    fcnn.run_experiment("overfit", overfit.RECIPES, overfit.train, ["--run-folder", str(tmp_path / "overfit")])
+    arguments = ["--run-folder", str(tmp_path / "overfit"), "--epochs", "4"]
+    fcnn.run_experiment("overfit", overfit.RECIPES, overfit.train, arguments)
     assert "100% of 50 examples learnt by heart" in capsys.readouterr().out
 
 

@@ -74,7 +74,7 @@ def changed_layers(folder, trained):
 
 
 def test_a_head_alone_learns_and_is_reported(run, folder, tmp_path):
-    options = {"mode": "head", "augment": False, "batch_size": 4, "epochs": 30, "learning_rate": 0.05}
+    options = {"mode": "head", "augment": False, "batch_size": 4, "epochs": 10, "learning_rate": 0.15}
     accuracy, printed, trained = run(reported=True, **options)
     assert accuracy == 1
     assert "frozen by conv1: conv1/kernel" in printed

@@ -122,7 +122,7 @@ def test_tiny_variant_trains(name):
 
     step = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
     statistics = variables["batch_stats"]
-    (loss, moved), gradients = step(variables["params"], statistics)
+    (loss, moved), gradients = jax.device_get(step(variables["params"], statistics))
 
     for path, gradient in jax.tree.leaves_with_path(gradients):
         assert np.isfinite(gradient).all(), path

@@ -38,7 +38,7 @@ def test_update_is_gradient_descent_on_the_mean_loss(batch):
         logits = model.apply({"params": params}, jnp.asarray(batch["image"]) / 255, train=False)
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"]).mean()
 
-    loss, gradient = jax.value_and_grad(mean_loss)(params)
+    loss, gradient = jax.jit(jax.value_and_grad(mean_loss))(params)
     after, metrics = fcnn.make_train_step(model, tx)(state, batch)
     expected = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient)
     assert_trees_close(after.params, expected, rtol=1e-4, atol=1e-6)
@@ -211,7 +211,9 @@ def test_statistics_move_in_training_only(batch, sgd):
     fcnn.make_eval_step(model)(state, batch)
     assert_trees_equal(state.batch_stats, before)
     images = np.pad(batch["image"], ((0, 0), (2, 2), (2, 2), (0, 0))) / np.float32(255)
-    c1 = fcnn.capture(model, jax.device_get(state.variables), jnp.asarray(images), ("c1",))["c1"]
+    c1 = jax.jit(lambda variables, images: fcnn.capture(model, variables, images, ("c1",))["c1"])(
+        state.variables, images
+    )
     after, _ = fcnn.make_train_step(model, sgd)(state, batch)
     np.testing.assert_allclose(after.batch_stats["c1_norm"]["mean"], 0.1 * c1.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(after.batch_stats["c1_norm"]["var"], 0.9 + 0.1 * c1.var((0, 1, 2)), rtol=1e-4)
