@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Integer, Shaped
@@ -10,6 +9,7 @@ from jaxtyping import Float, Integer, Shaped
 from fcnn import parallel
 from fcnn.errors import InputError
 from fcnn.training.batch import Batch, Metrics
+from fcnn.training.fetch import fetch
 from fcnn.training.state import TrainState
 from fcnn.training.step import PredictStep
 
@@ -37,8 +37,8 @@ def evaluate(
     Raises:
         InputError: if the set is empty or the labels are not as many as the images.
     """
-    sums = [evaluate_batch(state, batch) for batch in _padded_batches(*split, batch_size, mesh)]
-    totals = {name: sum(float(each[name]) for each in jax.device_get(sums)) for name in sums[0]}
+    sums = list(fetch(evaluate_batch(state, batch) for batch in _padded_batches(*split, batch_size, mesh)))
+    totals = {name: sum(float(each[name]) for each in sums) for name in sums[0]}
     count = totals.pop("count")
     return {name: total / count for name, total in totals.items()}
 

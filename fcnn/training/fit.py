@@ -17,6 +17,7 @@ from rich.console import Console
 from fcnn import parallel
 from fcnn.errors import InputError
 from fcnn.training.display import TrainingBar, epoch_line
+from fcnn.training.fetch import fetch
 from fcnn.training.logbook import Progress, Rows, open_logbook
 from fcnn.training.state import TrainState
 from fcnn.training.step import TrainStep, scan_steps
@@ -159,22 +160,24 @@ def _plan(step, loader, steps_per_call, resident_bytes, mesh):
 def _train_epoch(advance, batches, state, progress, bar, interrupted):
     """Returns the state and the progress after the rest of an epoch, or after the call that was interrupted."""
     clock = time.perf_counter() - progress.seconds
-    done, sums, pending = int(state.step), progress.sums, None
-    for batch in batches:
-        state, metrics = advance(state, batch)
-        # The metrics are fetched one call late, so that the device never waits for the host.
-        if pending is not None:
-            done, sums = _add(pending, done, sums, bar)
-        pending = metrics
-        if interrupted.is_set():
-            break
-    done, sums = _add(pending, done, sums, bar)
+    done, sums = int(state.step), progress.sums
+
+    def metrics_of_calls():
+        nonlocal state
+        for batch in batches:
+            state, metrics = advance(state, batch)
+            yield metrics
+            if interrupted.is_set():
+                break
+
+    for metrics in fetch(metrics_of_calls()):
+        done, sums = _add(metrics, done, sums, bar)
     return state, progress._replace(sums=sums, seconds=time.perf_counter() - clock)
 
 
 def _add(metrics, done, sums, bar):
     """Shows the metrics of a call; returns the number of steps after it, and the sums with it."""
-    metrics = {name: np.atleast_1d(value).astype(np.float64) for name, value in jax.device_get(metrics).items()}
+    metrics = {name: np.atleast_1d(value).astype(np.float64) for name, value in metrics.items()}
     finite = np.isfinite(metrics["loss"])
     if not finite.all():
         raise NonFiniteLossError(
