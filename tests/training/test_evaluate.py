@@ -46,6 +46,19 @@ def test_counts_each_example_once(model, state, mnist, expected, batch_size, dev
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_on_a_cpu_one_batch_at_a_time_takes_memory(state, mnist, monkeypatch):
+    order, fetch_from_device = [], jax.device_get
+    monkeypatch.setattr(jax, "device_get", lambda results: order.append("fetched") or fetch_from_device(results))
+
+    def evaluate_batch(state, batch):
+        order.append("called")
+        return {"loss": batch["mask"].sum(), "count": batch["mask"].sum()}
+
+    split = fcnn.Split(mnist.test.images[:7], mnist.test.labels[:7])
+    assert fcnn.evaluate(state, evaluate_batch, split, batch_size=3) == {"loss": 1.0}
+    assert order == ["called", "fetched"] * 3
+
+
 def test_padding_that_gives_no_number_does_not_count(state, mnist):
     class Divides:
         """Gives no finite logits for a black image, as padding is."""
