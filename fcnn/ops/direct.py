@@ -4,8 +4,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fcnn.ops import machine
+
 # Up to so many channels on both sides, XLA takes an older routine on CPU.
 _OLD_ROUTINE_CHANNELS = 16
+# The newer one is fast from one more on; with AVX-512, from the next multiple of four.
+_NEW_ROUTINE_CHANNELS = {"avx2": 17, "avx512": 20}
 
 
 def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
@@ -15,24 +19,30 @@ def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
         x: images [batch, height, width, in_channel].
         kernel: weights [rows, columns, in_channel, out_channel].
         strides: step in pixels in height and in width.
-        pads: pixels of zeros (before, after) in height and in width, after the dilation.
+        pads: pixels of zeros (before, after) in height and in width, after the dilation; negative ones cut pixels off.
         precision: as in `jax.lax`.
         dilation: the images' pixels are so far apart in height and in width, with zeros between them.
 
     Returns:
         The output [batch, out_height, out_width, out_channel].
     """
-    if _pays_a_channel_more(x, kernel, strides, dilation):
-        more = _OLD_ROUTINE_CHANNELS + 1 - x.shape[-1]
+    if _pay_more_channels(x, kernel, strides, dilation):
+        instructions = "avx512" if "avx512f" in (machine.cpu_flags() or ()) else "avx2"
+        more = _NEW_ROUTINE_CHANNELS[instructions] - x.shape[-1]
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more)))
         kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, more), (0, 0)))
+    if min(low for pad in pads for low in pad) < 0:
+        # XLA's own, in JAX 0.10, gives wrong numbers or aborts the process where padding is negative.
+        cut = [(min(low, 0), min(high, 0), step - 1) for (low, high), step in zip(pads, dilation, strict=True)]
+        x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *cut, (0, 0, 0)))
+        pads, dilation = [(max(low, 0), max(high, 0)) for low, high in pads], (1, 1)
     return lax.conv_general_dilated(
         x, kernel, strides, pads, dilation, dimension_numbers=("NHWC", "HWIO", "NHWC"), precision=precision
     )
 
 
-def _pays_a_channel_more(x, kernel, strides, dilation):
-    """Returns whether a channel of zeros, which takes XLA to its newer routine, is faster: before JAX 0.12 it is."""
+def _pay_more_channels(x, kernel, strides, dilation):
+    """Returns whether channels of zeros, which take XLA to its newer routine, are faster: before JAX 0.12 they are."""
     few = all(14 <= channels <= _OLD_ROUTINE_CHANNELS for channels in kernel.shape[2:])
     plain = x.dtype == jnp.float32 and kernel.shape[0] * kernel.shape[1] >= 9 and strides == dilation == (1, 1)
     return few and plain and jax.__version_info__ < (0, 12)
