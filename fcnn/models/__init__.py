@@ -18,7 +18,7 @@ from fcnn.models.head import Body, Head, body_layers, replace_head
 from fcnn.models.inception import InceptionV3
 from fcnn.models.inception_layers import AuxiliaryLogits
 from fcnn.models.initializers import he_normal
-from fcnn.models.layers import AvgPool, Conv, MaxPool, batch_norm
+from fcnn.models.layers import AvgPool, Conv, Dense, MaxPool, batch_norm
 from fcnn.models.lenet import LeNet
 from fcnn.models.mixed_precision import warn_if_bfloat16_is_slow
 from fcnn.models.mlp import MLP
@@ -38,6 +38,7 @@ __all__ = [
     "Bottleneck",
     "CifarResNet",
     "Conv",
+    "Dense",
     "FrozenNorms",
     "GoogLeNet",
     "Head",

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from fcnn.models.initializers import he_normal
-from fcnn.models.layers import AdaptiveAvgPool, Conv, MaxPool, ReLU, check_image_size
+from fcnn.models.layers import AdaptiveAvgPool, Conv, Dense, MaxPool, ReLU, check_image_size
 
 
 class AlexNet(nn.Module):
@@ -53,7 +53,7 @@ class AlexNet(nn.Module):
         """
         check_image_size("AlexNet", images, 63)
         conv = partial(Conv, kernel_init=self.kernel_init, dtype=self.dtype)
-        dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
+        dense = partial(Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         dropout = partial(nn.Dropout, self.dropout_rate, deterministic=not train)
         pool = partial(MaxPool, window=(3, 3), strides=(2, 2))
         normalise = _local_response_normalisation if self.local_response_normalisation else lambda x: x

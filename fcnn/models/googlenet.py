@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from fcnn.models.inception_layers import AuxiliaryLogits, ConvNormReLU, max_pool_3x3, to_unit_range
 from fcnn.models.initializers import he_normal
-from fcnn.models.layers import AdaptiveAvgPool, Conv, MaxPool, batch_norm, check_image_size
+from fcnn.models.layers import AdaptiveAvgPool, Conv, Dense, MaxPool, batch_norm, check_image_size
 
 
 class ModuleWidths(NamedTuple):
@@ -150,7 +150,7 @@ class GoogLeNet(nn.Module):
             conv=partial(Conv, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype),
             norm=partial(batch_norm, train=train, epsilon=1e-3, dtype=self.dtype),
         )
-        dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
+        dense = partial(Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         module = partial(InceptionModule, conv=conv, large_kernel=(5, 5) if self.paper_kernels else (3, 3))
         pool = partial(max_pool_3x3, ceil_mode=True)
 

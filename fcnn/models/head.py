@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from fcnn.errors import InputError
+from fcnn.models.layers import Dense
 
 
 def replace_head(
@@ -111,4 +112,4 @@ class Head(NamedTuple):
         head = variables["params"]
         for name in self.model.heads[0].split("/"):
             head = head[name]
-        return nn.Dense(self.model.num_classes).apply({"params": head}, features[:, 0, 0], **options)
+        return Dense(self.model.num_classes).apply({"params": head}, features[:, 0, 0], **options)

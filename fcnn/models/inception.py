@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from fcnn.models.inception_blocks import InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
 from fcnn.models.inception_layers import AuxiliaryLogits, ConvNormReLU, max_pool_3x3, to_unit_range
 from fcnn.models.initializers import he_normal
-from fcnn.models.layers import AdaptiveAvgPool, AvgPool, Conv, batch_norm, check_image_size
+from fcnn.models.layers import AdaptiveAvgPool, AvgPool, Conv, Dense, batch_norm, check_image_size
 
 
 class AuxiliaryHead(nn.Module):
@@ -94,7 +94,7 @@ class InceptionV3(nn.Module):
             conv=partial(Conv, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype),
             norm=partial(batch_norm, train=train, epsilon=1e-3, dtype=self.dtype),
         )
-        dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
+        dense = partial(Dense, kernel_init=self.kernel_init, dtype=self.dtype)
 
         def conv(width, *args, **options):
             return conv_norm_relu(width // self.width_divisor, *args, **options)

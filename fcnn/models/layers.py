@@ -22,6 +22,19 @@ class Conv(nn.Conv):
     conv_general_dilated: Callable | None = ops.conv_general_dilated
 
 
+def _promoted_but_kernel(x, kernel, bias, *, dtype=None):
+    x, _, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=dtype)
+    return x, jnp.asarray(kernel), bias
+
+
+@no_type_check
+class Dense(nn.Dense):
+    """`flax.linen.Dense`, computed by `fcnn.ops`: the same arguments, parameters and results, up to rounding."""
+
+    promote_dtype: Callable = _promoted_but_kernel
+    dot_general: Callable | None = lambda x, kernel, _, precision: ops.dense(x, kernel, precision=precision)
+
+
 class PooledConv(nn.Module):
     """A convolution, a maximum over windows, and an activation, computed together by `fcnn.ops`.
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from fcnn.errors import InputError, unknown_name
 from fcnn.models.initializers import he_normal
-from fcnn.models.layers import AvgPool, Conv, MaxPool, PooledConv, activation_named, batch_norm
+from fcnn.models.layers import AvgPool, Conv, Dense, MaxPool, PooledConv, activation_named, batch_norm
 
 POOLINGS = {"max": MaxPool, "average": AvgPool}
 
@@ -56,7 +56,7 @@ class LeNet(nn.Module):
         """
         options = {"kernel_size": (5, 5), "padding": "VALID", "kernel_init": self.kernel_init, "dtype": self.dtype}
         conv = partial(Conv, **options)
-        dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
+        dense = partial(Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         normalise = partial(batch_norm, train=train, dtype=self.dtype) if self.batch_norm else _identity
         activate = activation_named(self.activation)
         if self.pooling not in POOLINGS:

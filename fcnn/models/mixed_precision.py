@@ -1,12 +1,11 @@
 """Where computing in bfloat16 pays."""
 
-import re
 import warnings
 from pathlib import Path
 
 import jax
 
-_FIRST_FAST_JAX = (0, 12)
+from fcnn.ops import machine
 
 
 def warn_if_bfloat16_is_slow(cpu_info: Path = Path("/proc/cpuinfo")) -> None:
@@ -19,9 +18,9 @@ def warn_if_bfloat16_is_slow(cpu_info: Path = Path("/proc/cpuinfo")) -> None:
     """
     if jax.default_backend() != "cpu":
         return
-    if jax.__version_info__[:2] < _FIRST_FAST_JAX:
+    if not machine.jax_uses_bfloat16_units():
         reason, remedy = f"JAX {jax.__version__} has no fast products for it", "take JAX 0.12 or later, or float32"
-    elif cpu_info.exists() and not re.search(r"\b(amx_bf16|avx512_bf16|bf16)\b", cpu_info.read_text()):
+    elif machine.has_bfloat16_units(cpu_info) is False:
         reason, remedy = "this CPU has no units for it", "take float32"
     else:
         return

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from fcnn.models.initializers import he_normal, lecun_normal
-from fcnn.models.layers import activation_named
+from fcnn.models.layers import Dense, activation_named
 
 
 class MLP(nn.Module):
@@ -42,8 +42,6 @@ class MLP(nn.Module):
         kernel_init = self.kernel_init or (he_normal if self.activation == "relu" else lecun_normal)
         x = images.reshape(images.shape[0], -1)
         for i, width in enumerate(self.hidden):
-            x = activate(nn.Dense(width, kernel_init=kernel_init, dtype=self.dtype, name=f"hidden{i + 1}")(x))
+            x = activate(Dense(width, kernel_init=kernel_init, dtype=self.dtype, name=f"hidden{i + 1}")(x))
             x = nn.Dropout(self.dropout_rate, deterministic=not train, name=f"dropout{i + 1}")(x)
-        return nn.Dense(self.num_classes, kernel_init=kernel_init, dtype=self.dtype, name="output")(x).astype(
-            jnp.float32
-        )
+        return Dense(self.num_classes, kernel_init=kernel_init, dtype=self.dtype, name="output")(x).astype(jnp.float32)

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from fcnn.models.initializers import he_normal
-from fcnn.models.layers import AdaptiveAvgPool, Conv, MaxPool, ReLU, batch_norm
+from fcnn.models.layers import AdaptiveAvgPool, Conv, Dense, MaxPool, ReLU, batch_norm
 
 
 def projection(x, width, stride, conv, norm):
@@ -137,6 +137,4 @@ class ResNet(nn.Module):
                 x = block(width, stride, name=f"layer{stage + 1}_{i}")(x)
         x = AdaptiveAvgPool(name="avgpool")(x)  # [batch, 1, 1, 512]
         x = x.reshape(x.shape[0], -1)
-        return nn.Dense(self.num_classes, kernel_init=self.kernel_init, dtype=self.dtype, name="fc")(x).astype(
-            jnp.float32
-        )
+        return Dense(self.num_classes, kernel_init=self.kernel_init, dtype=self.dtype, name="fc")(x).astype(jnp.float32)

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from fcnn.models.initializers import he_normal
-from fcnn.models.layers import AdaptiveAvgPool, Conv, ReLU, batch_norm
+from fcnn.models.layers import AdaptiveAvgPool, Conv, Dense, ReLU, batch_norm
 from fcnn.models.resnet import BasicBlock
 
 
@@ -67,6 +67,4 @@ class CifarResNet(nn.Module):
                 x = block(width, stride, name=f"layer{stage + 1}_{i}")(x)
         x = AdaptiveAvgPool(name="avgpool")(x)  # [batch, 1, 1, 64]
         x = x.reshape(x.shape[0], -1)
-        return nn.Dense(self.num_classes, kernel_init=self.kernel_init, dtype=self.dtype, name="fc")(x).astype(
-            jnp.float32
-        )
+        return Dense(self.num_classes, kernel_init=self.kernel_init, dtype=self.dtype, name="fc")(x).astype(jnp.float32)

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from fcnn.models.initializers import he_normal
-from fcnn.models.layers import AdaptiveAvgPool, Conv, MaxPool, ReLU, batch_norm, check_image_size
+from fcnn.models.layers import AdaptiveAvgPool, Conv, Dense, MaxPool, ReLU, batch_norm, check_image_size
 
 
 class VGG(nn.Module):
@@ -52,7 +52,7 @@ class VGG(nn.Module):
         """
         check_image_size("VGG", images, 32)
         conv = partial(Conv, kernel_size=(3, 3), padding=1, kernel_init=self.kernel_init, dtype=self.dtype)
-        dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
+        dense = partial(Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         dropout = partial(nn.Dropout, self.dropout_rate, deterministic=not train)
 
         x = images

@@ -1,6 +1,7 @@
 """How convolution and pooling are computed on each backend: arrays in, arrays out, layout NHWC, kernels HWIO."""
 
 from fcnn.ops.convolution import Padding, conv2d, conv_general_dilated
+from fcnn.ops.dense import dense
 from fcnn.ops.normalisation import batch_norm
 from fcnn.ops.pooled_convolution import conv2d_max_pool
 from fcnn.ops.pooling import adaptive_avg_pool, avg_pool, max_pool
@@ -13,5 +14,6 @@ __all__ = [
     "conv2d",
     "conv2d_max_pool",
     "conv_general_dilated",
+    "dense",
     "max_pool",
 ]

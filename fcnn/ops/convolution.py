@@ -9,7 +9,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from fcnn.ops import direct, gradients, products, winograd
+from fcnn.ops import bfloat16, direct, gradients, products, winograd
 from fcnn.ops.transposition import derivative_of
 
 Padding = str | Sequence[tuple[int, int]]
@@ -40,7 +40,7 @@ def conv2d(
     """
     pads = explicit_padding(x.shape[1:3], kernel.shape[:2], strides, padding)
 
-    formulation = _formulation_on_cpu(x.shape, kernel.shape, strides, pads)
+    formulation = _formulation_on_cpu(x.shape, kernel.shape, strides, pads, x.dtype)
     if formulation is None:
         return _xla_convolution(x, kernel, strides, pads, precision)
     options = {"strides": strides, "pads": pads, "precision": precision}
@@ -83,7 +83,7 @@ def _xla_convolution(x, kernel, strides, pads, precision):
     return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_NHWC, precision=precision)
 
 
-def _formulation_on_cpu(x_shape, kernel_shape, strides, pads):
+def _formulation_on_cpu(x_shape, kernel_shape, strides, pads, dtype):
     """Returns the formulation that pays for a shape on CPU, or None for XLA's own.
 
     Measured in experiments/benchmarks/convolution.py. XLA's forward convolution is near what the machine can do, save
@@ -98,14 +98,21 @@ def _formulation_on_cpu(x_shape, kernel_shape, strides, pads):
     if padded[0] < rows or padded[1] < columns or any(low < 0 or high < 0 for low, high in pads):
         return None
     if padded == (rows, columns):
-        return products.full_size_product
-    if (rows, columns) == (1, 1):
-        return products.pointwise_product
+        return _in_float32(products.full_size_product)
+    if (rows, columns) == (1, 1) and not bfloat16.pays(kernel_shape, dtype):
+        return _in_float32(products.pointwise_product)
     if strides == (1, 1) and rows * columns >= 9 and in_channels <= 8 and out_channels <= 16:
         for block in (4, 2) if in_channels == 1 else (2,):
             if all((size - window + 1) % block == 0 for size, window in zip(padded, (rows, columns), strict=True)):
-                return partial(products.product_of_output_blocks, block)
+                return _in_float32(partial(products.product_of_output_blocks, block))
     return _convolution_with_own_gradients
+
+
+def _in_float32(product):
+    def convolution(x, kernel, **options):
+        return bfloat16.in_float32(partial(product, **options))(x, kernel)
+
+    return convolution
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
@@ -114,6 +121,8 @@ def _convolution_with_own_gradients(x, kernel, strides, pads, precision):
 
     They are derivatives like any other: forward mode and higher derivatives go through the same formulas.
     """
+    if bfloat16.pays(kernel.shape, x.dtype):
+        return bfloat16.convolution(x, kernel, strides, pads, precision)
     if winograd.pays(x.shape, kernel.shape, strides, pads, x.dtype):
         return winograd.convolution(x, kernel, pads, precision)
     return direct.convolution(x, kernel, strides, pads, precision)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import direct, winograd
+from fcnn.ops import bfloat16, direct, winograd
 from fcnn.ops.products import largest_divisor, pad_images
 
 # Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
@@ -37,7 +37,8 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
     Returns:
         The gradient, like the images.
     """
-    if strides != (1, 1) and math.prod(strides) * x_shape[-1] <= _SUB_PIXEL_CHANNELS:
+    in_bfloat16 = bfloat16.pays(kernel.shape, out_gradient.dtype)
+    if strides != (1, 1) and (in_bfloat16 or math.prod(strides) * x_shape[-1] <= _SUB_PIXEL_CHANNELS):
         return _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision)
     around = [
         (k - 1 - low, size + low - (n - 1) * stride - 1)
@@ -46,6 +47,8 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
         )
     ]
     flipped = kernel[::-1, ::-1]
+    if in_bfloat16:
+        return bfloat16.convolution(out_gradient, flipped.swapaxes(2, 3), strides, around, precision)
     if winograd.pays(out_gradient.shape, kernel.shape, strides, around, out_gradient.dtype):
         return winograd.convolution(out_gradient, flipped, around, precision, in_axis=1)
     return direct.convolution(out_gradient, flipped.swapaxes(2, 3), (1, 1), around, precision, strides)
@@ -69,7 +72,9 @@ def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precisi
         first, last = low // stride, (low + size - 1) // stride
         around.append((step - 1 - first, last + 1 - n))
         kept.append(slice(low % stride, low % stride + size))
-    out = direct.convolution(out_gradient, weights, (1, 1), around, precision)
+    in_bfloat16 = bfloat16.pays(weights.shape, out_gradient.dtype)
+    convolution = bfloat16.convolution if in_bfloat16 else direct.convolution
+    out = convolution(out_gradient, weights, (1, 1), around, precision)
     batch, height, width, _ = out.shape
     out = out.reshape(batch, height, width, down, right, in_channels).transpose(0, 1, 3, 2, 4, 5)
     return out.reshape(batch, height * down, width * right, in_channels)[:, kept[0], kept[1]]
@@ -106,6 +111,10 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
 
 def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     """Returns a function of images and gradients that gives the kernel's, and how many images to hand it at once."""
+    if strides == (1, 1) and bfloat16.pays(kernel_shape, x.dtype):
+        size = bfloat16.images_at_once(x.shape, out_gradient.shape, kernel_shape)
+        product = partial(bfloat16.kernel_gradient, kernel_shape=kernel_shape, pads=pads, precision=precision)
+        return product, size
     if winograd.pays(x.shape, kernel_shape, strides, pads, x.dtype):
         size = winograd.images_at_once(x.shape, kernel_shape, pads)
         return partial(winograd.kernel_gradient, pads=pads, precision=precision), size
@@ -123,6 +132,8 @@ def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
 
 
 def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):
+    # The product is in float32 anyway; it is cheaper to turn into that what has not been copied about.
+    x, out_gradient = bfloat16.widened(x), bfloat16.widened(out_gradient)
     (rows, columns, in_channels, out_channels), (pads_h, (left, right)) = kernel_shape, pads
     height, width = out_gradient.shape[1], x.shape[2]
     x = jnp.pad(x, ((0, 0), pads_h, (0, 0), (0, 0)))
@@ -137,7 +148,7 @@ def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strid
 
 def _product_of_patches(x, out_gradient, *, kernel_shape, strides, pads, precision):
     (rows, columns, *_), (down, right), (out_h, out_w) = kernel_shape, strides, out_gradient.shape[1:3]
-    x = pad_images(x, pads)
+    x = pad_images(bfloat16.widened(x), pads)
     places = [(row, column) for row in range(rows) for column in range(columns)]
     last_h, last_w = (out_h - 1) * down + 1, (out_w - 1) * right + 1
     patches = [x[:, row : row + last_h : down, column : column + last_w : right] for row, column in places]
@@ -146,6 +157,5 @@ def _product_of_patches(x, out_gradient, *, kernel_shape, strides, pads, precisi
 
 def _product_over_pixels(x, y, precision):
     """Returns the sums of products [x channel, y channel] over all pixels of all images."""
-    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    return lax.dot_general(x, y, (((0,), (0,)), ((), ())), precision=precision, preferred_element_type=wide)
+    x, y = x.reshape(-1, x.shape[-1]), bfloat16.widened(y).reshape(-1, y.shape[-1])
+    return lax.dot_general(x, y, (((0,), (0,)), ((), ())), precision=precision)

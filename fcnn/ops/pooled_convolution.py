@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from fcnn.ops.bfloat16 import in_float32
 from fcnn.ops.convolution import Padding, conv2d, explicit_padding, sizes_are_known
 from fcnn.ops.pooling import first_largest, max_pool
 
@@ -45,7 +46,7 @@ def conv2d_max_pool(
     block = _block_on_cpu(x.shape, kernel.shape, window, pads)
     if block is None:
         return one_after_the_other(x, kernel, bias)
-    on_cpu = partial(_pooled_product, block, window, pads, activation, precision)
+    on_cpu = in_float32(partial(_pooled_product, block, window, pads, activation, precision))
     return lax.platform_dependent(x, kernel, bias, cpu=on_cpu, default=one_after_the_other)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from fcnn.ops.bfloat16 import in_float32
 from fcnn.ops.convolution import Padding, explicit_padding, sizes_are_known
 from fcnn.ops.transposition import derivative_of
 
@@ -53,7 +54,7 @@ def max_pool(
         return _max_in_one(x, window, strides, padding)
     windows = {"window": window, "strides": strides, "padding": padding}
     return lax.platform_dependent(
-        x, cpu=partial(_max_of_columns_then_rows, **windows), default=partial(_max_in_one, **windows)
+        x, cpu=in_float32(partial(_max_of_columns_then_rows, **windows)), default=partial(_max_in_one, **windows)
     )
 
 

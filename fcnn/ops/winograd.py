@@ -28,8 +28,7 @@ def pays(x_shape, kernel_shape, strides, pads, dtype) -> bool:
     """Returns whether a convolution is faster this way on a CPU: measured in experiments/benchmarks/convolution.py."""
     if tuple(kernel_shape[:2]) != (3, 3) or strides != (1, 1) or min(kernel_shape[2:]) < _CHANNELS:
         return False
-    # Mixing takes differences, which numbers of 8 bits do not have the digits for.
-    if dtype != jnp.float32 or min(low for pad in pads for low in pad) < 0:
+    if dtype not in (jnp.float32, jnp.bfloat16) or min(low for pad in pads for low in pad) < 0:
         return False
     return x_shape[0] * math.prod(_out_size(x_shape, pads)) * math.prod(kernel_shape) >= _MULTIPLY_ADDS
 
@@ -48,12 +47,14 @@ def convolution(x, kernel, pads, precision, in_axis=0):
     Returns:
         The output [batch, out_height, out_width, out_channel].
     """
+    # Mixing takes differences, which numbers of 8 bits do not have the digits for.
+    kernel = kernel.astype(jnp.float32)
     weights = _mix(_mix_kernel, [[kernel[i, j] for j in range(3)] for i in range(3)])
 
     def of_images(x):
         batch, (out_h, out_w) = x.shape[0], _out_size(x.shape, pads)
         tiles_h, tiles_w = _tile_counts(x.shape, pads)
-        pixels = _mix(_mix_pixels, _tiles(x, pads))
+        pixels = _mix(_mix_pixels, _tiles(x.astype(jnp.float32), pads))
         out = [
             [
                 lax.dot_general(p, w, (((1,), (in_axis,)), ((), ())), precision=precision)
@@ -63,7 +64,7 @@ def convolution(x, kernel, pads, precision, in_axis=0):
         ]
         out = jnp.stack([jnp.stack(row, axis=-2) for row in _mix(_mix_products, out)], axis=-3)
         out = out.reshape(batch, tiles_h, tiles_w, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
-        return out.reshape(batch, 2 * tiles_h, 2 * tiles_w, -1)[:, :out_h, :out_w]
+        return out.reshape(batch, 2 * tiles_h, 2 * tiles_w, -1)[:, :out_h, :out_w].astype(x.dtype)
 
     batch, size = x.shape[0], images_at_once(x.shape, kernel.shape, pads)
     if size == batch:
@@ -86,10 +87,10 @@ def kernel_gradient(x, out_gradient, *, pads, precision):
     """
     tiles_h, tiles_w = _tile_counts(x.shape, pads)
     batch, out_h, out_w, channels = out_gradient.shape
-    y = pad_images(out_gradient, ((0, 2 * tiles_h - out_h), (0, 2 * tiles_w - out_w)))
+    y = pad_images(out_gradient.astype(jnp.float32), ((0, 2 * tiles_h - out_h), (0, 2 * tiles_w - out_w)))
     y = y.reshape(batch, tiles_h, 2, tiles_w, 2, channels)
     gradients = _mix(_unmix_products, [[y[:, :, i, :, j].reshape(-1, channels) for j in range(2)] for i in range(2)])
-    pixels = _mix(_mix_pixels, _tiles(x, pads))
+    pixels = _mix(_mix_pixels, _tiles(x.astype(jnp.float32), pads))
     out = [
         [lax.dot_general(p, g, (((0,), (0,)), ((), ())), precision=precision) for p, g in zip(*rows, strict=True)]
         for rows in zip(pixels, gradients, strict=True)
