@@ -17,6 +17,8 @@ from fcnn.ops.products import largest_divisor, pad_images
 # Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
 # one that has them all in a pixel.
 _SUB_PIXEL_CHANNELS = 64
+# Up to so many channels, the pixels of a patch are gathered channel by channel, along whole rows of an image.
+_FEW_CHANNELS = 8
 # What is made of a few images for a product stays in the caches.
 _PRODUCT_BYTES = 2**21
 
@@ -123,7 +125,8 @@ def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     if strides == (1, 1) and on_both_sides <= as_patches:
         product, values = _product_of_shifted_rows_and_columns, on_both_sides
     else:
-        product, values = _product_of_patches, as_patches
+        product = _product_of_rows_of_pixels if in_channels <= _FEW_CHANNELS else _product_of_patches
+        values = as_patches
     image_bytes = math.prod(out_gradient.shape[1:3]) * values * x.dtype.itemsize
     # The sum over the products is read and written once each, which should be little beside the images.
     most = max(2, max(_PRODUCT_BYTES, 16 * math.prod(kernel_shape)) // image_bytes)
@@ -153,6 +156,32 @@ def _product_of_patches(x, out_gradient, *, kernel_shape, strides, pads, precisi
     last_h, last_w = (out_h - 1) * down + 1, (out_w - 1) * right + 1
     patches = [x[:, row : row + last_h : down, column : column + last_w : right] for row, column in places]
     return _product_over_pixels(jnp.concatenate(patches, axis=-1), out_gradient, precision).reshape(kernel_shape)
+
+
+def _product_of_rows_of_pixels(x, out_gradient, *, kernel_shape, strides, pads, precision):
+    """Computes what `_product_of_patches` does, with all that a place of the kernel meets in one row.
+
+    The pixels that a stride steps over are apart first, so that each place meets pixels side by side.
+    """
+    rows, columns, in_channels, out_channels = kernel_shape
+    batch, out_h, out_w, _ = out_gradient.shape
+    down, right = strides
+    counts = [n + -(-k // stride) - 1 for n, k, stride in zip((out_h, out_w), (rows, columns), strides, strict=True)]
+    around = [
+        (low, count * stride - size - low, 0)
+        for (low, _), count, stride, size in zip(pads, counts, strides, x.shape[1:3], strict=True)
+    ]
+    x = bfloat16.widened(x)
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *around, (0, 0, 0)))
+    x = x.reshape(batch, counts[0], down, counts[1], right, in_channels).transpose(2, 4, 5, 0, 1, 3)
+    places = [
+        x[i % down, j % right, :, :, i // down : i // down + out_h, j // right : j // right + out_w]
+        for i in range(rows)
+        for j in range(columns)
+    ]
+    x = jnp.concatenate(places).reshape(-1, batch * out_h * out_w)
+    y = bfloat16.widened(out_gradient).reshape(-1, out_channels)
+    return jnp.matmul(x, y, precision=precision).reshape(kernel_shape)
 
 
 def _product_over_pixels(x, y, precision):
