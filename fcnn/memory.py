@@ -26,3 +26,13 @@ def keep_freed_memory() -> bool:
     # array leaves at its ends joins it again when it is freed, so that the next array of its size fits in.
     options = ((_ARENA_MAX, 1), (_TRIM_THRESHOLD, -1), (_MMAP_MAX, 0), (_FAST_BINS, 0))
     return all(set_option(*option) for option in options)
+
+
+def return_unused_memory() -> None:
+    """Returns to the system what this process has freed and not yet used again, where the C library knows how.
+
+    That may be much after a compilation, or, where freed memory is kept, after a call that ended late.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -9,7 +9,7 @@ import fcnn
 
 PACKAGE = Path(fcnn.__file__).parent
 ARROWS = {
-    "training": {"parallel"},
+    "training": {"memory", "parallel"},
     "models": {"ops"},
     "pretrained": {"models"},
     "data": set(),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,28 @@ def mapped_pages(keep):
 def test_freed_memory_is_used_again():
     # Without the setting they may be large pages, 512 times fewer.
     assert mapped_pages(keep=True) < 10 < mapped_pages(keep=False)
+
+
+RESIDENT = """
+import numpy as np
+import fcnn
+from fcnn.memory import return_unused_memory
+fcnn.keep_freed_memory()
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")) // 1024
+blocks, kept = [], []
+for _ in range(64):
+    blocks.append(np.ones(2**18, np.float32))
+    kept.append(bytearray(2**12))
+del blocks
+before = resident()
+return_unused_memory()
+print(before - resident())
+"""
+
+
+def test_unused_memory_is_returned():
+    if not Path("/proc/self/status").exists():
+        pytest.skip("this system does not tell how much memory is in use")
+    result = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True)
+    assert int(result.stdout) > 50

@@ -3,6 +3,7 @@
 python experiments/benchmarks/convolution.py                       # every shape
 python experiments/benchmarks/convolution.py --only resnet18       # those with that in their name
 python experiments/benchmarks/convolution.py --in-scan             # inside lax.scan, where XLA's are slow
+python experiments/benchmarks/convolution.py --bfloat16            # both in bfloat16
 
 The two take turns. README.md beside this file says what was tried and what it gave.
 """
@@ -61,6 +62,7 @@ class Config:
     only: str = ""
     """Part of the names of the shapes that are measured."""
     in_scan: bool = False
+    bfloat16: bool = False
     rounds: int = 9
 
 
@@ -160,11 +162,13 @@ def main(config: Config) -> None:
     """Measures and prints a row for each case and pass: fcnn's milliseconds, XLA's, and how many times faster."""
     # As in training: otherwise the system maps the tiles of Winograd's products anew for each of them.
     keep_freed_memory()
-    print(f"jax {jax.__version__} on {jax.default_backend()}{', inside lax.scan' if config.in_scan else ''}")
+    dtype = jnp.bfloat16 if config.bfloat16 else jnp.float32
+    where = ", inside lax.scan" if config.in_scan else ""
+    print(f"jax {jax.__version__} on {jax.default_backend()}, {jnp.dtype(dtype).name}{where}")
     print(f"{'':<28}{'':<20}{'fcnn ms':>9}{'XLA ms':>9}{'faster':>8}")
     for name, (own, xla, arguments) in cases(config).items():
         out_gradient = jax.random.normal(jax.random.key(9), jax.eval_shape(own, *arguments).shape)
-        arguments = (*arguments, out_gradient)
+        arguments = tuple(array.astype(dtype) for array in (*arguments, out_gradient))
         ours, theirs = (programs(function, arguments[:-1], config.in_scan) for function in (own, xla))
         for what in ours:
             times = median_times({"own": ours[what], "xla": theirs[what]}, arguments, config.rounds)

@@ -1,6 +1,8 @@
 """Trains a network in JAX, a round for each line of the standard input: one of throughput.py's processes.
 
-python experiments/benchmarks/jax_worker.py NETWORK stock|fcnn|augmented [float32|bfloat16]
+python experiments/benchmarks/jax_worker.py NETWORK stock|fcnn|augmented|returning [float32|bfloat16]
+
+All but stock Flax and `returning` keep the memory that they free, as the experiments do.
 """
 
 import sys
@@ -15,6 +17,7 @@ import stock_networks
 from workloads import WORKLOADS, answer_each_line
 
 import fcnn
+from fcnn.training.step import compile_ahead
 
 
 def examples_of(network: str) -> fcnn.Split:
@@ -66,7 +69,6 @@ def stock_round(network: str) -> Callable[[], None]:
 
 def fcnn_round(network: str, dtype: str = "float32", augment: Callable | None = None) -> Callable[[], None]:
     """Returns a function that does a round of steps of fcnn, from pixels on the device."""
-    fcnn.keep_freed_memory()
     load, split = WORKLOADS[network], examples_of(network)
     model = fcnn.create_model(network, num_classes=load.classes, dtype=jnp.dtype(dtype))
     tx = fcnn.make_optimizer("adam", 1e-3)
@@ -79,6 +81,7 @@ def fcnn_round(network: str, dtype: str = "float32", augment: Callable | None = 
     calls = [indices] if network == "lenet" else list(indices[:, None])
     shape = (1, load.size, load.size, load.channels)
     state = [fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=shape)]
+    compile_ahead(steps, *state, examples, calls[0])
 
     def run():
         for call in calls:
@@ -94,6 +97,8 @@ def main(network: str, kind: str, dtype: str = "float32") -> None:
     if kind == "stock":
         run = stock_round(network)
     else:
+        if kind != "returning":
+            fcnn.keep_freed_memory()
         run = fcnn_round(network, dtype, affine if kind == "augmented" else None)
     answer_each_line(run, sys.stdin)
 

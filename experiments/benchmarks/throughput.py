@@ -6,7 +6,8 @@ python experiments/benchmarks/throughput.py --torch-python OTHER_ENVIRONMENT/bin
 
 Each is a whole training step with Adam in float32, on MNIST for LeNet and on random images for the others. Each runs in
 a process of its own, as its users run it, and they take turns, round by round, so that a machine that slows down slows
-all of them; compilation is not counted. PyTorch runs eagerly, in channels_last, with the Python that has it.
+all of them; compilation is not counted. fcnn keeps the memory that it frees, as the experiments do, but for the row
+that says otherwise. PyTorch runs eagerly, in channels_last, with the Python that has it.
 """
 
 import statistics
@@ -44,6 +45,7 @@ def commands(config: Config) -> dict[str, list[str]]:
     here, network = Path(__file__).parent, config.network
     jax_worker, torch_worker = str(here / "jax_worker.py"), str(here / "torch_worker.py")
     found = {kind: [sys.executable, jax_worker, network, kind.split()[0]] for kind in (STOCK, "fcnn")}
+    found["fcnn, memory returned"] = [sys.executable, jax_worker, network, "returning"]
     if network == "lenet":
         found["fcnn, affine augmentation"] = [sys.executable, jax_worker, network, "augmented"]
     if config.bfloat16:

@@ -20,7 +20,7 @@ from fcnn.training.display import TrainingBar, epoch_line
 from fcnn.training.fetch import fetch
 from fcnn.training.logbook import Progress, Rows, open_logbook
 from fcnn.training.state import TrainState
-from fcnn.training.step import TrainStep, scan_steps
+from fcnn.training.step import TrainStep, compile_ahead, scan_steps
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -132,13 +132,13 @@ def fit(
 
 
 def _plan(step, loader, steps_per_call, resident_bytes, mesh):
-    """Returns how to do some steps, `(state, what) -> (state, metrics)`, and what from a position of an epoch on."""
+    """Returns how to do some steps, `(state, *what) -> (state, metrics)`, and what from a position of an epoch on."""
     split = getattr(loader, "split", None)
     if split is None or split.images.nbytes > resident_bytes:
 
         def batches(epoch, start):
             for batch in loader.batches(epoch, start):
-                yield batch if mesh is None else parallel.shard_batch(mesh, batch)
+                yield (batch if mesh is None else parallel.shard_batch(mesh, batch),)
 
         return step, batches
 
@@ -152,9 +152,9 @@ def _plan(step, loader, steps_per_call, resident_bytes, mesh):
         indices = loader.indices(epoch)
         for first in range(start, len(indices), length):
             block = indices[first : first + length]
-            yield block if mesh is None else parallel.replicate(mesh, block)
+            yield examples, block if mesh is None else parallel.replicate(mesh, block)
 
-    return lambda state, indices: several(state, examples, indices), index_blocks
+    return several, index_blocks
 
 
 def _train_epoch(advance, batches, state, progress, bar, interrupted):
@@ -164,8 +164,10 @@ def _train_epoch(advance, batches, state, progress, bar, interrupted):
 
     def metrics_of_calls():
         nonlocal state
-        for batch in batches:
-            state, metrics = advance(state, batch)
+        for number, arguments in enumerate(batches):
+            if number == 0:
+                compile_ahead(advance, state, *arguments)
+            state, metrics = advance(state, *arguments)
             yield metrics
             if interrupted.is_set():
                 break

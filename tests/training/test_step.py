@@ -8,6 +8,7 @@ import pytest
 from states import new_state
 
 import fcnn
+from fcnn.training.step import compile_ahead
 
 LENET_INPUT = (1, 32, 32, 1)
 
@@ -391,3 +392,20 @@ def test_a_loss_of_no_single_example_is_refused(batch, sgd):
     step = fcnn.make_train_step(model, sgd, loss=lambda logits, targets: (logits - targets) ** 2)
     with pytest.raises(fcnn.InputError, match=r"a number for each example, shape \[32\], got \[32, 10\]"):
         step(new_state(model, sgd), batch)
+
+
+def test_compiled_ahead_a_call_compiles_nothing(caplog):
+    function, x = jax.jit(lambda x: jnp.sin(x) * 3.25), jnp.ones(7)
+
+    def compilations():
+        return sum("Finished XLA compilation" in record.message for record in caplog.records)
+
+    with jax.log_compiles():
+        compile_ahead(function, x)
+        assert compilations() == 1
+        function(x)
+        assert compilations() == 1
+
+
+def test_what_is_not_jitted_is_not_compiled_ahead():
+    compile_ahead(lambda x: x, 1)
