@@ -27,8 +27,7 @@ def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
         The output [batch, out_height, out_width, out_channel].
     """
     if _pay_more_channels(x, kernel, strides, dilation):
-        instructions = "avx512" if "avx512f" in (machine.cpu_flags() or ()) else "avx2"
-        more = _NEW_ROUTINE_CHANNELS[instructions] - x.shape[-1]
+        more = _NEW_ROUTINE_CHANNELS["avx512" if machine.has_avx512() else "avx2"] - x.shape[-1]
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more)))
         kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, more), (0, 0)))
     if min(low for pad in pads for low in pad) < 0:

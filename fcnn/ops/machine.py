@@ -37,3 +37,8 @@ def has_bfloat16_units(cpu_info: Path = Path("/proc/cpuinfo")) -> bool | None:
     """
     flags = cpu_flags(cpu_info)
     return None if flags is None else not flags.isdisjoint(_BFLOAT16_UNITS)
+
+
+def has_avx512() -> bool:
+    """Returns whether the CPU has registers of sixteen numbers of float32."""
+    return "avx512f" in (cpu_flags() or ())

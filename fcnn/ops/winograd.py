@@ -13,9 +13,10 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
+from fcnn.ops import machine
 from fcnn.ops.products import largest_divisor, pad_images
 
-# Products narrower than this are faster than mixing pixels for them.
+# Products narrower than this are faster than mixing pixels for them; with AVX-512, those as narrow on both sides.
 _CHANNELS = 64
 # There is four times as much to compile as for XLA's convolution, a second for each; with fewer multiply-adds, a step
 # saves a millisecond or two.
@@ -27,6 +28,8 @@ _TILE_BYTES = 2**26
 def pays(x_shape, kernel_shape, strides, pads, dtype) -> bool:
     """Returns whether a convolution is faster this way on a CPU: measured in experiments/benchmarks/convolution.py."""
     if tuple(kernel_shape[:2]) != (3, 3) or strides != (1, 1) or min(kernel_shape[2:]) < _CHANNELS:
+        return False
+    if machine.has_avx512() and max(kernel_shape[2:]) < 2 * _CHANNELS:
         return False
     if dtype not in (jnp.float32, jnp.bfloat16) or min(low for pad in pads for low in pad) < 0:
         return False

@@ -6,7 +6,7 @@ import pytest
 from jax import lax
 
 from fcnn import ops
-from fcnn.ops import winograd
+from fcnn.ops import machine, winograd
 
 KERNEL = (3, 3, 64, 72)
 NO_PADDING = ((0, 0), (0, 0))
@@ -27,6 +27,7 @@ def relative_error(found, expected):
 @pytest.fixture
 def on_small_images(monkeypatch):
     monkeypatch.setattr(winograd, "_MULTIPLY_ADDS", 0)
+    monkeypatch.setattr(machine, "has_avx512", lambda: False)
 
 
 @pytest.fixture
@@ -115,5 +116,13 @@ def test_inside_vmap_scan_and_checkpoint(kernel, random):
         ((1, 7, 7, 512), (3, 3, 512, 512), (1, 1), NO_PADDING, jnp.float32, False),
     ],
 )
-def test_where_it_pays(x_shape, kernel_shape, strides, pads, dtype, expected):
+def test_where_it_pays(x_shape, kernel_shape, strides, pads, dtype, expected, monkeypatch):
+    monkeypatch.setattr(machine, "has_avx512", lambda: False)
     assert winograd.pays(x_shape, kernel_shape, strides, pads, dtype) == expected
+
+
+@pytest.mark.parametrize(("out_channels", "expected"), [(64, False), (128, True)])
+def test_with_wide_registers_narrow_products_do_not_pay(out_channels, expected, monkeypatch):
+    monkeypatch.setattr(machine, "has_avx512", lambda: True)
+    x_shape, kernel_shape = (16, 56, 56, 64), (3, 3, 64, out_channels)
+    assert winograd.pays(x_shape, kernel_shape, (1, 1), NO_PADDING, jnp.float32) == expected
