@@ -125,8 +125,8 @@ def make_train_step(
         if l1 or l2:
             penalty = jax.grad(lambda params: kernel_penalty(params, l1=l1, l2=l2))(state.params)
             gradients = jax.tree.map(jnp.add, gradients, penalty)
-        # Nothing reads the parameters once all gradients are there: they are updated in place, which XLA would not find
-        # out about those that the gradient to a layer's input needs, and copy them.
+        # Nothing reads the parameters once all gradients are there, and they can be updated in place. XLA on CPU would
+        # copy large matrices that the gradient to a layer's input still needs.
         gradients = jax.lax.optimization_barrier(gradients)
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

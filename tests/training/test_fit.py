@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 
 import jax
 import numpy as np
@@ -223,3 +224,12 @@ def test_reading_a_checkpoint_leaves_what_is_being_written(loader, tmp_path):
     unfinished.mkdir()
     fcnn.load_checkpoint(tmp_path, begin(), "last")
     assert unfinished.exists()
+
+
+@pytest.mark.parametrize("resident_bytes", [0, 2**30])
+def test_every_epoch_is_compiled_before_its_first_call(resident_bytes, loader, monkeypatch):
+    events = []
+    module = sys.modules["fcnn.training.fit"]  # its function has the same name
+    monkeypatch.setattr(module, "compile_ahead", lambda function, *arguments: events.append(len(arguments)))
+    fcnn.fit(begin(), STEP, loader, epochs=2, resident_bytes=resident_bytes)
+    assert events == [3 if resident_bytes else 2] * 2
