@@ -14,8 +14,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import machine
-from fcnn.ops.products import largest_divisor
+from fcnn.ops import blocks, machine
 
 # What is made of a few images for a product stays in the caches.
 _PRODUCT_BYTES = 2**22
@@ -60,12 +59,10 @@ def convolution(x, kernel, strides, pads, precision):
         patches = jnp.concatenate(places, axis=-1).reshape(-1, len(weights))
         return jnp.matmul(patches, weights, precision=precision).reshape(-1, out_h, out_w, out_channels)
 
-    batch = x.shape[0]
-    size = largest_divisor(batch, max(1, _PRODUCT_BYTES // (2 * out_h * out_w * len(weights))))
-    if size == batch or rows * columns == 1:
+    if rows * columns == 1:
         return of_images(x)
-    out = lax.map(of_images, x.reshape(-1, size, *x.shape[1:]))
-    return out.reshape(batch, *out.shape[2:])
+    most = max(1, _PRODUCT_BYTES // (2 * out_h * out_w * len(weights)))
+    return blocks.map_images(of_images, x, blocks.images_at_once(x.shape[0], most))
 
 
 def kernel_gradient(x, out_gradient, *, kernel_shape, pads, precision):
@@ -104,7 +101,7 @@ def images_at_once(x_shape, out_shape, kernel_shape) -> int:
     rows, columns, in_channels, out_channels = kernel_shape
     image_bytes = 2 * out_shape[1] * x_shape[2] * (rows * in_channels + columns * out_channels)
     # The sum over the products is read and written once each, which should be little beside the images.
-    return largest_divisor(x_shape[0], max(2, max(_PRODUCT_BYTES, 4 * math.prod(kernel_shape)) // image_bytes))
+    return blocks.images_at_once(x_shape[0], max(2, max(_PRODUCT_BYTES, 4 * math.prod(kernel_shape)) // image_bytes))
 
 
 def in_float32(function: Callable) -> Callable:

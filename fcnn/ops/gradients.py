@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import bfloat16, direct, winograd
-from fcnn.ops.products import largest_divisor, pad_images
+from fcnn.ops import bfloat16, blocks, direct, winograd
+from fcnn.ops.products import pad_images
 
 # Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
 # one that has them all in a pixel.
@@ -101,14 +101,9 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
     Returns:
         The gradient, like the kernel [rows, columns, in_channel, out_channel].
     """
-    batch = x.shape[0]
     product, size = _choose_product(x, out_gradient, kernel_shape, strides, pads, precision)
     product = jax.checkpoint(product, prevent_cse=False)
-    if size == batch:
-        return product(x, out_gradient)
-    blocks = [array.reshape(-1, size, *array.shape[1:]) for array in (x, out_gradient)]
-    start = jnp.zeros(kernel_shape, jnp.promote_types(x.dtype, jnp.float32))
-    return lax.scan(lambda total, block: (total + product(*block), None), start, blocks)[0]
+    return blocks.sum_over_images(product, (x, out_gradient), size, kernel_shape)
 
 
 def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
@@ -131,7 +126,7 @@ def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     # The sum over the products is read and written once each, which should be little beside the images.
     most = max(2, max(_PRODUCT_BYTES, 16 * math.prod(kernel_shape)) // image_bytes)
     product = partial(product, kernel_shape=kernel_shape, strides=strides, pads=pads, precision=precision)
-    return product, largest_divisor(x.shape[0], most)
+    return product, blocks.images_at_once(x.shape[0], most)
 
 
 def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from fcnn.ops.blocks import largest_divisor
 from fcnn.ops.convolution import sizes_are_known
-from fcnn.ops.products import largest_divisor
 from fcnn.ops.transposition import derivative_of
 
 # A smaller array stays in cache between the sums over it: the plain formula is as fast.

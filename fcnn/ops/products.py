@@ -67,8 +67,3 @@ def product_of_output_blocks(block, x, kernel, strides, pads, precision):
 def pad_images(x, pads):
     """Returns images with zeros around them."""
     return jnp.pad(x, ((0, 0), *pads, (0, 0)))
-
-
-def largest_divisor(number: int, most: int) -> int:
-    """Returns the largest divisor of a number that is at most so large."""
-    return next(size for size in range(min(number, most), 0, -1) if number % size == 0)

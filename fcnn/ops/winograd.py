@@ -13,8 +13,8 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import machine
-from fcnn.ops.products import largest_divisor, pad_images
+from fcnn.ops import blocks, machine
+from fcnn.ops.products import pad_images
 
 # Products narrower than this are faster than mixing pixels for them; with AVX-512, those as narrow on both sides.
 _CHANNELS = 64
@@ -69,11 +69,7 @@ def convolution(x, kernel, pads, precision, in_axis=0):
         out = out.reshape(batch, tiles_h, tiles_w, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
         return out.reshape(batch, 2 * tiles_h, 2 * tiles_w, -1)[:, :out_h, :out_w].astype(x.dtype)
 
-    batch, size = x.shape[0], images_at_once(x.shape, kernel.shape, pads)
-    if size == batch:
-        return of_images(x)
-    out = lax.map(of_images, x.reshape(batch // size, size, *x.shape[1:]))
-    return out.reshape(batch, *out.shape[2:])
+    return blocks.map_images(of_images, x, images_at_once(x.shape, kernel.shape, pads))
 
 
 def kernel_gradient(x, out_gradient, *, pads, precision):
@@ -104,7 +100,7 @@ def kernel_gradient(x, out_gradient, *, pads, precision):
 def images_at_once(x_shape, kernel_shape, pads) -> int:
     """Returns how many images to work on at once, so that their tiles need little memory beside a network's layers."""
     tile_bytes = 16 * 4 * math.prod(_tile_counts(x_shape, pads)) * max(kernel_shape[2:])
-    return largest_divisor(x_shape[0], max(1, _TILE_BYTES // tile_bytes))
+    return blocks.images_at_once(x_shape[0], max(1, _TILE_BYTES // tile_bytes))
 
 
 def _out_size(x_shape, pads):
