@@ -37,9 +37,11 @@ def map_images(function: Callable, x, size: int):
     batch, parts = x.shape[0], _parts(x.shape[0])
     if size * parts == batch:
         return function(x)
-    out = lax.map(lambda block: function(block.reshape(-1, *block.shape[2:])), _blocks(x, size))
-    out = out.reshape(-1, parts, size, *out.shape[2:])
-    return out.swapaxes(0, 1).reshape(batch, *out.shape[3:])
+    out = lax.map(lambda block: function(block.reshape(-1, *x.shape[1:])), _blocks(x, size))
+    result = out.shape[2:]
+    if parts > 1:
+        out = out.reshape(-1, parts, size, *result).swapaxes(0, 1)
+    return out.reshape(batch, *result)
 
 
 def sum_over_images(function: Callable, arrays: Sequence, size: int, shape: Sequence[int]):
@@ -58,10 +60,11 @@ def sum_over_images(function: Callable, arrays: Sequence, size: int, shape: Sequ
     if size * parts == arrays[0].shape[0]:
         return function(*arrays)
     # Each device has a sum of its own until the end.
+    of_block, shape = (function, shape) if parts == 1 else (jax.vmap(function), (parts, *shape))
+    start = jnp.zeros(shape, jnp.promote_types(arrays[0].dtype, jnp.float32))
     blocks = [_blocks(array, size) for array in arrays]
-    of_parts = jax.vmap(function) if parts > 1 else lambda *block: function(*(part[0] for part in block))[None]
-    start = jnp.zeros((parts, *shape), jnp.promote_types(arrays[0].dtype, jnp.float32))
-    return lax.scan(lambda total, block: (total + of_parts(*block), None), start, blocks)[0].sum(axis=0)
+    total = lax.scan(lambda total, block: (total + of_block(*block), None), start, blocks)[0]
+    return total if parts == 1 else total.sum(axis=0)
 
 
 def largest_divisor(number: int, most: int) -> int:
@@ -75,5 +78,9 @@ def _parts(batch):
 
 
 def _blocks(array, size):
-    """Returns [turn, part, image of the part, ...]."""
-    return array.reshape(_parts(array.shape[0]), -1, size, *array.shape[1:]).swapaxes(0, 1)
+    """Returns [turn, image, ...], or [turn, part, image of the part, ...] where there are several parts."""
+    parts = _parts(array.shape[0])
+    if parts == 1:
+        # XLA copies arrays whose axes of one element are exchanged.
+        return array.reshape(-1, size, *array.shape[1:])
+    return array.reshape(parts, -1, size, *array.shape[1:]).swapaxes(0, 1)
