@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from fcnn import ops
 from fcnn.models.inception_layers import AuxiliaryLogits, ConvNormReLU, max_pool_3x3, to_unit_range
 from fcnn.models.initializers import he_normal
 from fcnn.models.layers import AdaptiveAvgPool, Conv, Dense, MaxPool, batch_norm, check_image_size
@@ -93,7 +94,7 @@ class AuxiliaryHead(nn.Module):
         x = AdaptiveAvgPool((4, 4), name="avgpool")(x)
         x = self.conv(self.widths[0], (1, 1), name="conv")(x)
         x = x.reshape(x.shape[0], -1)
-        x = nn.relu(self.dense(self.widths[1], name="fc1")(x))
+        x = ops.relu(self.dense(self.widths[1], name="fc1")(x))
         x = nn.Dropout(self.dropout_rate, deterministic=not train, name="dropout")(x)
         return self.dense(self.num_classes, name="fc2")(x).astype(jnp.float32)
 

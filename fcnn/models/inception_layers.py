@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from fcnn import ops
 from fcnn.models.layers import MaxPool
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -52,7 +53,7 @@ class ConvNormReLU(nn.Module):
     def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch out_h out_w out_channel"]:
         """Returns the rectified maps."""
         x = self.conv(self.width, self.kernel_size, strides=self.strides, padding=self.padding, name="conv")(x)
-        return nn.relu(self.norm("bn")(x))
+        return ops.relu(self.norm("bn")(x))
 
 
 def max_pool_3x3(name: str, *, padding: int = 0, ceil_mode: bool = False) -> MaxPool:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from fcnn import ops
 from fcnn.errors import InputError, unknown_name
 
-ACTIVATIONS = {"relu": nn.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}
+ACTIVATIONS = {"relu": ops.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}
 
 
 @no_type_check  # flax's own annotations cannot be checked at run time
@@ -107,7 +107,7 @@ class ReLU(nn.Module):
 
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Returns the positive part."""
-        return nn.relu(x)
+        return ops.relu(x)
 
 
 class BatchNorm(nn.Module):

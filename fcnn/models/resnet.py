@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from fcnn import ops
 from fcnn.models.initializers import he_normal
 from fcnn.models.layers import AdaptiveAvgPool, Conv, Dense, MaxPool, ReLU, batch_norm
 
@@ -47,12 +48,12 @@ class BasicBlock(nn.Module):
     def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch out_h out_w out_channel"]:
         """Returns the block's output, rectified."""
         y = self.conv(self.width, (3, 3), strides=self.stride, padding=1, name="conv1")(x)
-        y = nn.relu(self.norm("bn1")(y))
+        y = ops.relu(self.norm("bn1")(y))
         y = self.conv(self.width, (3, 3), padding=1, name="conv2")(y)
         y = self.norm("bn2", scale_init=self.last_scale_init)(y)
         if x.shape != y.shape:
             x = self.shortcut(x, self.width, self.stride, self.conv, self.norm)
-        return nn.relu(x + y)
+        return ops.relu(x + y)
 
 
 class Bottleneck(nn.Module):
@@ -78,14 +79,14 @@ class Bottleneck(nn.Module):
         """Returns the block's output, rectified."""
         width_out = self.expansion * self.width
         y = self.conv(self.width, (1, 1), name="conv1")(x)
-        y = nn.relu(self.norm("bn1")(y))
+        y = ops.relu(self.norm("bn1")(y))
         y = self.conv(self.width, (3, 3), strides=self.stride, padding=1, name="conv2")(y)
-        y = nn.relu(self.norm("bn2")(y))
+        y = ops.relu(self.norm("bn2")(y))
         y = self.conv(width_out, (1, 1), name="conv3")(y)
         y = self.norm("bn3", scale_init=self.last_scale_init)(y)
         if x.shape != y.shape:
             x = self.shortcut(x, width_out, self.stride, self.conv, self.norm)
-        return nn.relu(x + y)
+        return ops.relu(x + y)
 
 
 class ResNet(nn.Module):

@@ -1,5 +1,6 @@
-"""How convolution and pooling are computed on each backend: arrays in, arrays out, layout NHWC, kernels HWIO."""
+"""How the layers of a network are computed on each backend: arrays in, arrays out, layout NHWC, kernels HWIO."""
 
+from fcnn.ops.activation import relu
 from fcnn.ops.convolution import Padding, conv2d, conv_general_dilated
 from fcnn.ops.dense import dense
 from fcnn.ops.normalisation import batch_norm
@@ -16,4 +17,5 @@ __all__ = [
     "conv_general_dilated",
     "dense",
     "max_pool",
+    "relu",
 ]
