@@ -20,6 +20,9 @@ from fcnn.ops import blocks, machine
 _PRODUCT_BYTES = 2**22
 # Pixels narrower than this cost more to gather, one by one, than units save.
 _CHANNELS = 16
+# Up to so many channels, the gradient to a kernel is that much faster for a product's width of two rows of outputs that
+# a quarter of it may go unused.
+_NARROW_CHANNELS = 64
 
 
 def pays(kernel_shape, dtype) -> bool:
@@ -69,7 +72,9 @@ def kernel_gradient(x, out_gradient, *, kernel_shape, pads, precision):
     """Computes the gradient of a convolution of stride 1 to its kernel.
 
     The channels come first, so that each is one long row of pixels. As in float32, the kernel's rows are below each
-    other as shifted images and its columns as shifted gradients.
+    other as shifted images and its columns as shifted gradients. With few channels, so are two rows of outputs: of each
+    pair of rows, one of images and one of outputs, the product has what they give, and those that lie as far apart add
+    up to a row of the kernel.
 
     Args:
         x: images, as few as `images_at_once` says.
@@ -83,25 +88,35 @@ def kernel_gradient(x, out_gradient, *, kernel_shape, pads, precision):
     """
     (rows, columns, in_channels, out_channels), (pads_h, (left, right)) = kernel_shape, pads
     height, width = out_gradient.shape[1], x.shape[2]
+    together = _output_rows_together(kernel_shape)
+    steps = -(-height // together)
     x, y = (array.reshape(-1, array.shape[-1]).T.reshape(-1, *array.shape[:3]) for array in (x, out_gradient))
-    x = jnp.pad(x, ((0, 0), (0, 0), pads_h, (0, 0)))
-    x = jnp.concatenate([x[:, :, row : row + height] for row in range(rows)])
+    zero, spare = jnp.zeros((), x.dtype), steps * together - height
+    x = lax.pad(x, zero, ((0, 0, 0), (0, 0, 0), (pads_h[0], pads_h[1] + spare, 0), (0, 0, 0)))
+    seen = rows + together - 1
+    x = jnp.concatenate([_every(x, 2, row, together, steps) for row in range(seen)])
     # A padding wider than the kernel leaves outputs that saw no pixel; they are cut off.
     around = (columns - 1 - left, columns - 1 - right, 0)
-    y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), (0, 0, 0), (0, 0, 0), around))
-    y = jnp.concatenate([y[..., column : column + width] for column in reversed(range(columns))])
-    x, y = x.reshape(rows * in_channels, -1), y.reshape(columns * out_channels, -1)
+    y = lax.pad(y, zero, ((0, 0, 0), (0, 0, 0), (0, spare, 0), around))
+    shifted = [y[..., column : column + width] for column in reversed(range(columns))]
+    y = jnp.concatenate([_every(y, 2, row, together, steps) for row in range(together) for y in shifted])
+    x, y = x.reshape(seen * in_channels, -1), y.reshape(together * columns * out_channels, -1)
     # JAX transposes the derivative of a product that gives float32 into one that takes float32.
     out = lax.dot_general(x, y, (((1,), (1,)), ((), ())), precision=precision).astype(jnp.float32)
-    return out.reshape(rows, in_channels, columns, out_channels).transpose(0, 2, 1, 3)
+    out = out.reshape(seen, in_channels, together, columns, out_channels)
+    out = sum(out[row : row + rows, :, row] for row in range(together))
+    return out.transpose(0, 2, 1, 3)
 
 
 def images_at_once(x_shape, out_shape, kernel_shape) -> int:
     """Returns how many images to take for a product of `kernel_gradient`."""
     rows, columns, in_channels, out_channels = kernel_shape
-    image_bytes = 2 * out_shape[1] * x_shape[2] * (rows * in_channels + columns * out_channels)
+    together = _output_rows_together(kernel_shape)
+    shifted = (rows + together - 1) * in_channels / together + columns * out_channels
+    image_bytes = 2 * out_shape[1] * x_shape[2] * shifted
     # The sum over the products is read and written once each, which should be little beside the images.
-    return blocks.images_at_once(x_shape[0], max(2, max(_PRODUCT_BYTES, 4 * math.prod(kernel_shape)) // image_bytes))
+    most = max(_PRODUCT_BYTES, 4 * math.prod(kernel_shape)) / image_bytes
+    return blocks.images_at_once(x_shape[0], max(2, int(most)))
 
 
 def in_float32(function: Callable) -> Callable:
@@ -120,6 +135,11 @@ def in_float32(function: Callable) -> Callable:
 def widened(x):
     """Returns an array in float32 at least."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _output_rows_together(kernel_shape):
+    rows, _, *channels = kernel_shape
+    return 2 if rows > 1 and max(channels) <= _NARROW_CHANNELS else 1
 
 
 def _out_size(x_shape, kernel_shape, strides, pads):
