@@ -14,11 +14,12 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import blocks, machine
+from fcnn.ops import blocks, machine, products
 
 # What is made of a few images for a product stays in the caches.
 _PRODUCT_BYTES = 2**22
-# Pixels narrower than this cost more to gather, one by one, than units save.
+# Pixels narrower than this cost more to gather, one by one, than units save. Up to twice that, less is to gather where
+# a product gives blocks of outputs.
 _CHANNELS = 16
 # Up to so many channels, the gradient to a kernel is that much faster for a product's width of two rows of outputs that
 # a quarter of it may go unused.
@@ -62,9 +63,16 @@ def convolution(x, kernel, strides, pads, precision):
         patches = jnp.concatenate(places, axis=-1).reshape(-1, len(weights))
         return jnp.matmul(patches, weights, precision=precision).reshape(-1, out_h, out_w, out_channels)
 
+    def in_output_blocks(x):
+        return products.product_of_output_blocks(2, x, kernel, strides, pads, precision)
+
     if rows * columns == 1:
         return of_images(x)
-    most = max(1, _PRODUCT_BYTES // (2 * out_h * out_w * len(weights)))
+    values = len(weights)
+    is_narrow = max(kernel.shape[2:]) < 2 * _CHANNELS
+    if is_narrow and strides == (1, 1) and out_h % 2 == out_w % 2 == 0 and min(low for pad in pads for low in pad) >= 0:
+        of_images, values = in_output_blocks, (rows + 1) * (columns + 1) * kernel.shape[2] / 4
+    most = max(1, int(_PRODUCT_BYTES / (2 * out_h * out_w * values)))
     return blocks.map_images(of_images, x, blocks.images_at_once(x.shape[0], most))
 
 
