@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fcnn.ops.transposition import varying_as
+
 
 def images_at_once(batch: int, most: int) -> int:
     """Returns how many images of each device to work on at once, a divisor of their number.
@@ -61,7 +63,7 @@ def sum_over_images(function: Callable, arrays: Sequence, size: int, shape: Sequ
         return function(*arrays)
     # Each device has a sum of its own until the end.
     of_block, shape = (function, shape) if parts == 1 else (jax.vmap(function), (parts, *shape))
-    start = jnp.zeros(shape, jnp.promote_types(arrays[0].dtype, jnp.float32))
+    start = varying_as(jnp.zeros(shape, jnp.promote_types(arrays[0].dtype, jnp.float32)), *arrays)
     blocks = [_blocks(array, size) for array in arrays]
     total = lax.scan(lambda total, block: (total + of_block(*block), None), start, blocks)[0]
     return total if parts == 1 else total.sum(axis=0)

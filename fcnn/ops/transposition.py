@@ -1,4 +1,4 @@
-"""Derivatives that are given as gradients: one is the transpose of the other."""
+"""Derivatives that are given as gradients: one is the transpose of the other, on each device of several too."""
 
 from collections.abc import Callable
 
@@ -17,11 +17,22 @@ def derivative_of(gradient: Callable[[Array], PyTree], out: Array, tangents: PyT
         out: the output.
         tangents: the direction, of the same structure as the gradients.
     """
-
-    def as_varied(tangent):
-        # Under shard_map, an input such as a kernel may be the same on all devices where the output is not.
-        missing = jax.typeof(out).manual_axis_type.varying - jax.typeof(tangent).manual_axis_type.varying
-        return lax.pcast(tangent, tuple(missing), to="varying") if missing else tangent
-
-    (derivative,) = jax.linear_transpose(gradient, out)(jax.tree.map(as_varied, tangents))
+    # An input such as a kernel may be the same on all devices where the output is not.
+    tangents = jax.tree.map(lambda tangent: varying_as(tangent, out), tangents)
+    (derivative,) = jax.linear_transpose(gradient, out)(tangents)
     return derivative
+
+
+def varying_as(array: Array, *others: Array) -> Array:
+    """Returns an array that under `jax.shard_map` may differ from device to device where one of the others may.
+
+    Args:
+        array: the array.
+        others: what it is to go together with.
+    """
+    missing = set().union(*map(_varying_axes, others)) - _varying_axes(array)
+    return lax.pcast(array, tuple(missing), to="varying") if missing else array
+
+
+def _varying_axes(array):
+    return jax.typeof(array).manual_axis_type.varying

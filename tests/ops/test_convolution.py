@@ -252,10 +252,13 @@ def test_stands_in_for_xlas_own(options, random):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("kernel_shape", [(3, 3, 8, 24), (1, 1, 8, 24)])
-def test_gradients_of_a_kernel_that_all_devices_hold(kernel_shape, random):
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape"),
+    [((16, 9, 9, 8), (3, 3, 8, 24)), ((16, 9, 9, 8), (1, 1, 8, 24)), ((24, 48, 48, 24), (3, 3, 24, 24))],
+)
+def test_gradients_of_a_kernel_that_all_devices_hold(x_shape, kernel_shape, random):
     mesh, split = fcnn.make_mesh(), jax.sharding.PartitionSpec("data")
-    x, kernel = (jnp.asarray(random.standard_normal(shape), jnp.float32) for shape in ((16, 9, 9, 8), kernel_shape))
+    x, kernel = (jnp.asarray(random.standard_normal(shape), jnp.float32) for shape in (x_shape, kernel_shape))
 
     def gradient(conv):
         mapped = jax.shard_map(
