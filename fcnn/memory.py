@@ -1,9 +1,13 @@
 """How a process gets its memory."""
 
 import ctypes
+import os
+from pathlib import Path
 
 # Parameters of mallopt(3).
 _FAST_BINS, _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = 1, -1, -4, -8
+# More than so many times the memory that a call needs: what it freed before was not used again.
+_GROWTH = 1.1
 
 
 def keep_freed_memory() -> bool:
@@ -11,8 +15,8 @@ def keep_freed_memory() -> bool:
 
     The arrays of a training step are hundreds of megabytes, which the C library gets from the system before every step
     and returns after it; each page of them is then mapped and cleared again. Kept, a step of ResNet-20 takes a tenth
-    less time on CPU, one of VGG-11 a third less. The price is memory, up to twice as much: where something small stays
-    in the place of an array, or two steps are under way, the next array needs another place.
+    less time on CPU, one of VGG-11 a third less. The price is memory: where something small stays in the place of an
+    array, or a step's is freed late, the next array needs another place. `return_grown_memory` ends that growth.
 
     To be called before anything else touches a device. It changes the whole process, and so is for its main program.
 
@@ -36,3 +40,29 @@ def return_unused_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def resident_memory(statm: Path = Path("/proc/self/statm")) -> int:
+    """Returns the bytes of this process in main memory, 0 where the system does not tell.
+
+    Args:
+        statm: where Linux tells, in pages.
+    """
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
+
+
+def return_grown_memory(least: int | None) -> int:
+    """Returns unused memory to the system if the process holds more than it needs; to be called after each call.
+
+    Args:
+        least: what this function returned the last time; None the first time.
+
+    Returns:
+        The bytes that the process held after the call that left least, or that it turned out to need.
+    """
+    held = resident_memory()
+    if least is None or held <= _GROWTH * least:
+        return held if least is None else min(held, least)
+    return_unused_memory()
+    # What is still there is in use.
+    return max(least, resident_memory())

@@ -1,10 +1,13 @@
 """What a process does with the memory that it frees; in a process of its own, which the setting changes for good."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fcnn import memory
 
 # How often the system maps a page while 64 MB are made anew twenty times, 16,384 pages each.
 PAGES = """
@@ -56,3 +59,34 @@ def test_unused_memory_is_returned():
         pytest.skip("this system does not tell how much memory is in use")
     result = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True)
     assert int(result.stdout) > 50
+
+
+def test_memory_is_returned_when_it_has_grown(monkeypatch):
+    held, returned = [100], []
+
+    def trim():
+        returned.append(held[0])
+        held[0] = in_use
+
+    monkeypatch.setattr(memory, "resident_memory", lambda: held[0])
+    monkeypatch.setattr(memory, "return_unused_memory", trim)
+    in_use, least = 40, memory.return_grown_memory(None)
+    for now in (109, 90, 98):
+        held[0] = now
+        least = memory.return_grown_memory(least)
+    assert (least, returned) == (90, [])
+    held[0] = 100
+    assert memory.return_grown_memory(least) == 90
+    assert returned == [100]
+    # What is in use is not returned again and again.
+    held[0] = in_use = 150
+    least = memory.return_grown_memory(90)
+    assert least == 150
+    assert memory.return_grown_memory(least) == 150
+    assert returned == [100, 150]
+
+
+def test_a_system_that_does_not_tell_what_is_held(tmp_path):
+    assert memory.resident_memory(tmp_path / "statm") == 0
+    (tmp_path / "statm").write_text("9 2 1 0 0 0 0\n")
+    assert memory.resident_memory(tmp_path / "statm") == 2 * os.sysconf("SC_PAGE_SIZE")

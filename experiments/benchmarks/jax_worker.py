@@ -5,6 +5,7 @@ python experiments/benchmarks/jax_worker.py NETWORK stock|fcnn|augmented|returni
 All but stock Flax and `returning` keep the memory that they free, as the experiments do.
 """
 
+import itertools
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,7 @@ import stock_networks
 from workloads import WORKLOADS, answer_each_line
 
 import fcnn
+from fcnn.training.fetch import fetch
 from fcnn.training.step import compile_ahead
 
 
@@ -83,10 +85,17 @@ def fcnn_round(network: str, dtype: str = "float32", augment: Callable | None = 
     state = [fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=shape)]
     compile_ahead(steps, *state, examples, calls[0])
 
-    def run():
-        for call in calls:
+    def metrics_of_calls():
+        for call in itertools.cycle(calls):
             state[0], metrics = steps(state[0], examples, call)
-            jax.device_get(metrics)  # as `fcnn.fit` does on a CPU
+            yield metrics
+
+    # As in `fcnn.fit`.
+    results = fetch(metrics_of_calls())
+
+    def run():
+        for _ in calls:
+            next(results)
 
     return run
 
