@@ -24,7 +24,7 @@ def products(x, y):
 
 @pytest.fixture
 def arrays(random):
-    return lambda batch: [random.standard_normal((batch, size)).astype(np.float32) for size in (3, 4)]
+    return lambda batch: [jnp.asarray(random.standard_normal((batch, size)), jnp.float32) for size in (3, 4)]
 
 
 def communications(function, *arguments):
