@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 
 
@@ -23,7 +24,7 @@ def derivative_of(gradient: Callable[[Array], PyTree], out: Array, tangents: PyT
     return derivative
 
 
-def varying_as(array: Array, *others: Array) -> Array:
+def varying_as(array: Array, *others: ArrayLike) -> Array:
     """Returns an array that under `jax.shard_map` may differ from device to device where one of the others may.
 
     Args:

@@ -102,6 +102,15 @@ def test_kernel_gradients_that_go_through_a_batch_in_parts(x_shape, kernel_shape
     assert_equals_stock(x_shape, kernel_shape, strides, "SAME")
 
 
+def test_images_may_be_of_numpy(random):
+    x, kernel = (random.standard_normal(shape).astype(np.float32) for shape in ((3, 48, 48, 24), (3, 3, 24, 24)))
+    found, expected = (
+        jax.grad(lambda k: jnp.sum(conv(x, k, (1, 1), "SAME") ** 2))(jnp.asarray(kernel))
+        for conv in (ops.conv2d, stock)
+    )
+    assert relative_error(found, expected) <= 1e-5
+
+
 def test_higher_derivatives_and_forward_mode(random):
     x = jnp.asarray(random.standard_normal((2, 8, 8, 2)), jnp.float32)
     kernel = jnp.asarray(random.standard_normal((3, 3, 2, 4)), jnp.float32)
