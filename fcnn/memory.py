@@ -7,7 +7,7 @@ from pathlib import Path
 # Parameters of mallopt(3).
 _FAST_BINS, _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = 1, -1, -4, -8
 # More than so many times the memory that a call needs: what it freed before was not used again.
-_GROWTH = 1.1
+_GROWTH = 1.4
 
 
 def keep_freed_memory() -> bool:
