@@ -1,5 +1,7 @@
 """Results come to the host in their order, and no more calls are under way than the backend profits from."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,3 +26,13 @@ def test_as_many_calls_are_ahead_as_the_backend_profits_from(backend, ahead, cou
         seen.append(int(result["loss"]))
         assert len(made) == min(len(seen) + ahead, count)
     assert seen == made == list(range(count))
+
+
+@pytest.mark.parametrize(("backend", "least"), [("cpu", [None, 1, 2]), ("gpu", [])])
+def test_on_a_cpu_memory_is_looked_at_after_each_call(backend, least, monkeypatch):
+    seen = []
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    module = sys.modules["fcnn.training.fetch"]
+    monkeypatch.setattr(module, "return_grown_memory", lambda held: seen.append(held) or len(seen))
+    assert [int(result) for result in fetch(jnp.int32(number) for number in range(3))] == [0, 1, 2]
+    assert seen == least
