@@ -2,6 +2,7 @@
 
 from fcnn import augment, data, models, ops, parallel, pretrained, report, training
 from fcnn.command_line import run_experiment
+from fcnn.compilation import jit
 from fcnn.data import Dataset, FolderLoader, Loader, Split, balanced_subset, channel_statistics, load_dataset
 from fcnn.errors import InputError
 from fcnn.examine import examine_run
@@ -67,6 +68,7 @@ __all__ = [
     "export_torchvision",
     "fit",
     "freeze",
+    "jit",
     "keep_freed_memory",
     "layer_table",
     "list_models",

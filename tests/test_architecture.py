@@ -9,7 +9,8 @@ import fcnn
 
 PACKAGE = Path(fcnn.__file__).parent
 ARROWS = {
-    "training": {"memory", "parallel"},
+    "training": {"compilation", "memory", "parallel"},
+    "compilation": {"ops"},
     "models": {"ops"},
     "pretrained": {"models"},
     "data": set(),

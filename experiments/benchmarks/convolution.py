@@ -5,7 +5,8 @@ python experiments/benchmarks/convolution.py --only resnet18       # those with 
 python experiments/benchmarks/convolution.py --in-scan             # inside lax.scan, where XLA's are slow
 python experiments/benchmarks/convolution.py --bfloat16            # both in bfloat16
 
-The two take turns. README.md beside this file says what was tried and what it gave.
+XLA's are compiled by `jax.jit` and by `fcnn.jit`; all take turns. README.md beside this file says what was
+tried and what it gave.
 """
 
 import statistics
@@ -19,7 +20,7 @@ import tyro
 from jax import lax
 from jaxtyping import Array
 
-from fcnn import keep_freed_memory, ops
+from fcnn import jit, keep_freed_memory, ops
 
 # name: batch, height and width, channels in, channels out, kernel, stride, padding
 CONVOLUTIONS = {
@@ -111,7 +112,7 @@ def normal(*shapes: tuple[int, ...]) -> tuple[Array, ...]:
     return tuple(jax.random.normal(jax.random.key(n), shape) for n, shape in enumerate(shapes))
 
 
-def programs(function: Callable, arguments: tuple[Array, ...], in_scan: bool) -> dict[str, Callable]:
+def programs(function: Callable, arguments: tuple[Array, ...], in_scan: bool, jit: Callable) -> dict[str, Callable]:
     """Returns the forward pass and the gradient to each of the first two arguments, compiled.
 
     They take the gradient to the output after the arguments: as a constant, XLA would arrange it while it compiles.
@@ -119,7 +120,7 @@ def programs(function: Callable, arguments: tuple[Array, ...], in_scan: bool) ->
 
     def compiled(work):
         if not in_scan:
-            return jax.jit(work)
+            return jit(work)
 
         def repeated(*arguments):
             def again(carry, _):
@@ -129,7 +130,7 @@ def programs(function: Callable, arguments: tuple[Array, ...], in_scan: bool) ->
 
             return lax.scan(again, jnp.zeros(()), length=4)[0]
 
-        return jax.jit(repeated)
+        return jit(repeated)
 
     found = {"forward": compiled(lambda *operands: function(*operands[:-1]))}
     for place, what in zip(range(len(arguments[:2])), ("gradient to input", "to kernel or scale"), strict=False):
@@ -159,20 +160,27 @@ def median_times(program: dict[str, Callable], arguments: tuple[Array, ...], rou
 
 
 def main(config: Config) -> None:
-    """Measures and prints a row for each case and pass: fcnn's milliseconds, XLA's, and how many times faster."""
+    """Measures and prints a row for each case and pass: milliseconds, and how many times faster fcnn is."""
     # As in training: otherwise the system maps the tiles of Winograd's products anew for each of them.
     keep_freed_memory()
     dtype = jnp.bfloat16 if config.bfloat16 else jnp.float32
     where = ", inside lax.scan" if config.in_scan else ""
     print(f"jax {jax.__version__} on {jax.default_backend()}, {jnp.dtype(dtype).name}{where}")
-    print(f"{'':<28}{'':<20}{'fcnn ms':>9}{'XLA ms':>9}{'faster':>8}")
+    print(f"{'':<48}{'fcnn ms':>9}{'XLA ms':>9}{'faster':>8}{'by fcnn.jit':>14}{'faster':>8}")
     for name, (own, xla, arguments) in cases(config).items():
         out_gradient = jax.random.normal(jax.random.key(9), jax.eval_shape(own, *arguments).shape)
         arguments = tuple(array.astype(dtype) for array in (*arguments, out_gradient))
-        ours, theirs = (programs(function, arguments[:-1], config.in_scan) for function in (own, xla))
+        ours, theirs, jitted = (
+            programs(function, arguments[:-1], config.in_scan, compiled)
+            for function, compiled in ((own, jit), (xla, jax.jit), (xla, jit))
+        )
         for what in ours:
-            times = median_times({"own": ours[what], "xla": theirs[what]}, arguments, config.rounds)
-            print(f"{name:<28}{what:<20}{times['own']:>9.2f}{times['xla']:>9.2f}{times['xla'] / times['own']:>8.2f}")
+            programs_of_pass = {"own": ours[what], "xla": theirs[what], "by fcnn.jit": jitted[what]}
+            own_ms, xla_ms, jitted_ms = median_times(programs_of_pass, arguments, config.rounds).values()
+            print(
+                f"{name:<28}{what:<20}{own_ms:>9.2f}{xla_ms:>9.2f}{xla_ms / own_ms:>8.2f}"
+                f"{jitted_ms:>14.2f}{jitted_ms / own_ms:>8.2f}"
+            )
 
 
 if __name__ == "__main__":

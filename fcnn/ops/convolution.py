@@ -9,7 +9,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from fcnn.ops import bfloat16, direct, gradients, products, winograd
+from fcnn.ops import bfloat16, direct, gradients, onednn, products, winograd
 from fcnn.ops.transposition import derivative_of
 
 Padding = str | Sequence[tuple[int, int]]
@@ -42,10 +42,10 @@ def conv2d(
 
     formulation = _formulation_on_cpu(x.shape, kernel.shape, strides, pads, x.dtype)
     if formulation is None:
-        return _xla_convolution(x, kernel, strides, pads, precision)
+        return xla_convolution(x, kernel, strides, pads, precision)
     options = {"strides": strides, "pads": pads, "precision": precision}
     return lax.platform_dependent(
-        x, kernel, cpu=partial(formulation, **options), default=partial(_xla_convolution, **options)
+        x, kernel, cpu=partial(formulation, **options), default=partial(xla_convolution, **options)
     )
 
 
@@ -79,7 +79,8 @@ def sizes_are_known(*shapes: Sequence[Any]) -> bool:
     return all(isinstance(size, int) and size > 0 for shape in shapes for size in shape)
 
 
-def _xla_convolution(x, kernel, strides, pads, precision):
+def xla_convolution(x, kernel, strides, pads, precision):
+    """Computes a convolution as XLA does; arguments as those of `conv2d`."""
     return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_NHWC, precision=precision)
 
 
@@ -101,7 +102,8 @@ def _formulation_on_cpu(x_shape, kernel_shape, strides, pads, dtype):
         return _in_float32(products.full_size_product)
     if (rows, columns) == (1, 1) and not bfloat16.pays(kernel_shape, dtype):
         return _in_float32(products.pointwise_product)
-    if strides == (1, 1) and rows * columns >= 9 and in_channels <= 8 and out_channels <= 16:
+    is_narrow = in_channels <= 8 and out_channels <= 16
+    if is_narrow and strides == (1, 1) and rows * columns >= 9 and not onednn.is_on_offer():
         for block in (4, 2) if in_channels == 1 else (2,):
             if all((size - window + 1) % block == 0 for size, window in zip(padded, (rows, columns), strict=True)):
                 return _in_float32(partial(products.product_of_output_blocks, block))
@@ -121,7 +123,7 @@ def _convolution_with_own_gradients(x, kernel, strides, pads, precision):
 
     They are derivatives like any other: forward mode and higher derivatives go through the same formulas.
     """
-    if bfloat16.pays(kernel.shape, x.dtype):
+    if not onednn.take(kernel.shape) and bfloat16.pays(kernel.shape, x.dtype):
         return bfloat16.convolution(x, kernel, strides, pads, precision)
     if winograd.pays(x.shape, kernel.shape, strides, pads, x.dtype):
         return winograd.convolution(x, kernel, pads, precision)

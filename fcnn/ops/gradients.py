@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import bfloat16, blocks, direct, winograd
+from fcnn.ops import bfloat16, blocks, direct, onednn, winograd
 from fcnn.ops.products import pad_images
 
 # Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
@@ -40,6 +40,7 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
         The gradient, like the images.
     """
     in_bfloat16 = bfloat16.pays(kernel.shape, out_gradient.dtype)
+    as_products = in_bfloat16 and not onednn.is_on_offer()
     if strides != (1, 1) and (in_bfloat16 or math.prod(strides) * x_shape[-1] <= _SUB_PIXEL_CHANNELS):
         return _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision)
     around = [
@@ -49,7 +50,7 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
         )
     ]
     flipped = kernel[::-1, ::-1]
-    if in_bfloat16:
+    if as_products:
         return bfloat16.convolution(out_gradient, flipped.swapaxes(2, 3), strides, around, precision)
     if winograd.pays(out_gradient.shape, kernel.shape, strides, around, out_gradient.dtype):
         return winograd.convolution(out_gradient, flipped, around, precision, in_axis=1)
@@ -74,8 +75,8 @@ def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precisi
         first, last = low // stride, (low + size - 1) // stride
         around.append((step - 1 - first, last + 1 - n))
         kept.append(slice(low % stride, low % stride + size))
-    in_bfloat16 = bfloat16.pays(weights.shape, out_gradient.dtype)
-    convolution = bfloat16.convolution if in_bfloat16 else direct.convolution
+    as_products = bfloat16.pays(weights.shape, out_gradient.dtype) and not onednn.is_on_offer()
+    convolution = bfloat16.convolution if as_products else direct.convolution
     out = convolution(out_gradient, weights, (1, 1), around, precision)
     batch, height, width, _ = out.shape
     out = out.reshape(batch, height, width, down, right, in_channels).transpose(0, 1, 3, 2, 4, 5)
@@ -108,10 +109,13 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
 
 def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     """Returns a function of images and gradients that gives the kernel's, and how many images to hand it at once."""
+    options = {"kernel_shape": kernel_shape, "pads": pads, "precision": precision}
+    if _suits_onednn(kernel_shape, strides, x.dtype):
+        size = onednn.images_at_once(x.shape, out_gradient.shape, x.dtype.itemsize)
+        return partial(onednn.kernel_gradient, strides=strides, **options), size
     if strides == (1, 1) and bfloat16.pays(kernel_shape, x.dtype):
         size = bfloat16.images_at_once(x.shape, out_gradient.shape, kernel_shape)
-        product = partial(bfloat16.kernel_gradient, kernel_shape=kernel_shape, pads=pads, precision=precision)
-        return product, size
+        return partial(bfloat16.kernel_gradient, **options), size
     if winograd.pays(x.shape, kernel_shape, strides, pads, x.dtype):
         size = winograd.images_at_once(x.shape, kernel_shape, pads)
         return partial(winograd.kernel_gradient, pads=pads, precision=precision), size
@@ -125,8 +129,14 @@ def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     image_bytes = math.prod(out_gradient.shape[1:3]) * values * x.dtype.itemsize
     # The sum over the products is read and written once each, which should be little beside the images.
     most = max(2, max(_PRODUCT_BYTES, 16 * math.prod(kernel_shape)) // image_bytes)
-    product = partial(product, kernel_shape=kernel_shape, strides=strides, pads=pads, precision=precision)
-    return product, blocks.images_at_once(x.shape[0], most)
+    return partial(product, strides=strides, **options), blocks.images_at_once(x.shape[0], most)
+
+
+def _suits_onednn(kernel_shape, strides, dtype):
+    """Returns whether oneDNN's convolution is the fastest way to a kernel's gradient."""
+    rows, columns, in_channels, _ = kernel_shape
+    has_few_values = in_channels <= _FEW_CHANNELS and rows * columns <= 9 and strides == (1, 1)
+    return onednn.is_on_offer() and rows * columns > 1 and (dtype == jnp.bfloat16 or not has_few_values)
 
 
 def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):

@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from fcnn.ops.bfloat16 import in_float32
-from fcnn.ops.convolution import Padding, conv2d, explicit_padding, sizes_are_known
+from fcnn.ops.convolution import Padding, conv2d, explicit_padding, sizes_are_known, xla_convolution
 from fcnn.ops.pooling import first_largest, max_pool
 
 
@@ -39,15 +39,16 @@ def conv2d_max_pool(
     """
     pads = explicit_padding(x.shape[1:3], kernel.shape[:2], (1, 1), padding)
 
-    def one_after_the_other(x, kernel, bias):
-        out = max_pool(conv2d(x, kernel, (1, 1), pads, precision=precision), (window, window))
+    def one_after_the_other(convolution, x, kernel, bias):
+        out = max_pool(convolution(x, kernel, (1, 1), pads, precision=precision), (window, window))
         return activation(out + bias)
 
     block = _block_on_cpu(x.shape, kernel.shape, window, pads)
     if block is None:
-        return one_after_the_other(x, kernel, bias)
+        return one_after_the_other(conv2d, x, kernel, bias)
     on_cpu = in_float32(partial(_pooled_product, block, window, pads, activation, precision))
-    return lax.platform_dependent(x, kernel, bias, cpu=on_cpu, default=one_after_the_other)
+    by_xla = partial(one_after_the_other, xla_convolution)
+    return lax.platform_dependent(x, kernel, bias, cpu=on_cpu, default=by_xla)
 
 
 def _block_on_cpu(x_shape, kernel_shape, window, pads):

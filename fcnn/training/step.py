@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from fcnn import parallel
+from fcnn.compilation import jit
 from fcnn.errors import InputError
 from fcnn.memory import return_unused_memory
 from fcnn.training.batch import Batch, Metrics, checked_batch, metric_sums
@@ -217,7 +218,7 @@ def compile_ahead(function: Callable, *arguments: Any) -> None:
 
 def _jit(function, mesh, **options):
     """Returns the compiled function, whose results are on every device of the mesh, if there is one."""
-    return jax.jit(function, out_shardings=None if mesh is None else parallel.replicated(mesh), **options)
+    return jit(function, out_shardings=None if mesh is None else parallel.replicated(mesh), **options)
 
 
 def _split_outputs(outputs):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from fcnn import ops
+import fcnn
+from fcnn import compilation, ops
 from fcnn.ops import bfloat16, machine, winograd
 
 # Half the distance of neighbours at 1, once for the result and once for a sum of parts.
@@ -18,6 +19,11 @@ NO_PADDING = ((0, 0), (0, 0))
 def units(monkeypatch):
     monkeypatch.setattr(machine, "jax_uses_bfloat16_units", lambda: True)
     monkeypatch.setattr(machine, "has_bfloat16_units", lambda: True)
+
+
+@pytest.fixture
+def onednn(units, monkeypatch):
+    monkeypatch.setattr(compilation, "has_onednn", lambda: True)
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def assert_as_exact_as_its_numbers(x, kernel, strides, padding):
     out_gradient = jax.eval_shape(lambda: stock(x, kernel, strides, padding))
     out_gradient = rounded(np.random.default_rng(1), *out_gradient.shape)
 
-    @jax.jit
+    @fcnn.jit
     def forward_and_backward(x, kernel, out_gradient):
         ours, back = jax.vjp(lambda x, k: ops.conv2d(x, k, strides, padding), x, kernel)
         wide = [array.astype(jnp.float32) for array in (x, kernel, out_gradient)]
@@ -75,7 +81,7 @@ def assert_as_exact_as_its_numbers(x, kernel, strides, padding):
         ((2, 15, 15, 3), (7, 7, 3, 64), (2, 2), ((3, 3), (3, 3))),
     ],
 )
-@pytest.mark.parametrize("machine_with", ["units", "no_units"])
+@pytest.mark.parametrize("machine_with", ["units", "no_units", "onednn"])
 def test_output_and_gradients(x_shape, kernel_shape, strides, padding, machine_with, random, request):
     request.getfixturevalue(machine_with)
     assert_as_exact_as_its_numbers(rounded(random, *x_shape), rounded(random, *kernel_shape), strides, padding)

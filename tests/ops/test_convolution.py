@@ -1,3 +1,5 @@
+from unittest import mock
+
 import flax.linen as nn
 import jax
 import jax.export
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 import fcnn
-from fcnn import ops
+from fcnn import compilation, ops
 from fcnn.ops import machine
 
 
@@ -25,20 +27,21 @@ def relative_error(found, expected):
     return np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-30)
 
 
-def assert_equals_stock(x_shape, kernel_shape, strides, padding, seed=0):
-    random = np.random.default_rng(seed)
+def assert_equals_stock(x_shape, kernel_shape, strides, padding, *, with_onednn=False):
+    random = np.random.default_rng(0)
     x = jnp.asarray(random.standard_normal(x_shape), jnp.float32)
     kernel = jnp.asarray(random.standard_normal(kernel_shape), jnp.float32)
     shape = jax.eval_shape(lambda: stock(x, kernel, strides, padding)).shape
     cotangent = jnp.asarray(random.standard_normal(shape), jnp.float32)
 
-    @jax.jit
+    @fcnn.jit
     def forward_and_backward(x, kernel, cotangent):
         ours, back = jax.vjp(lambda x, k: ops.conv2d(x, k, strides, padding), x, kernel)
         theirs, stock_back = jax.vjp(lambda x, k: stock(x, k, strides, padding), x, kernel)
         return (ours, *back(cotangent)), (theirs, *stock_back(cotangent))
 
-    both = forward_and_backward(x, kernel, cotangent)
+    with mock.patch.object(compilation, "has_onednn", return_value=with_onednn):
+        both = forward_and_backward(x, kernel, cotangent)
     for found, expected in zip(*both, strict=True):
         assert found.shape == expected.shape
         assert relative_error(found, expected) <= 1e-5
@@ -69,12 +72,13 @@ def test_shapes_that_xla_has_an_old_routine_for(width, channels, flags, monkeypa
         ((2, 5, 4, 24), (2, 3, 24, 20), (3, 3), ((4, 5), (0, 6))),
     ],
 )
-def test_padding_wider_than_the_kernel(x_shape, kernel_shape, strides, padding):
+@pytest.mark.parametrize("with_onednn", [False, True])
+def test_padding_wider_than_the_kernel(x_shape, kernel_shape, strides, padding, with_onednn):
     # Where XLA's own gradient is wrong, or aborts the process.
-    assert_equals_stock(x_shape, kernel_shape, strides, padding)
+    assert_equals_stock(x_shape, kernel_shape, strides, padding, with_onednn=with_onednn)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_any_shape(data):
     kernel = data.draw(st.sampled_from([(1, 1), (2, 2), (3, 3), (5, 5), (7, 7), (11, 11), (3, 2), (1, 7)]))
@@ -86,8 +90,10 @@ def test_any_shape(data):
         assume(height + sum(pads[0]) >= kernel[0] and width + sum(pads[1]) >= kernel[1])
     in_channels = data.draw(st.sampled_from([1, 2, 3, 6, 16, 20]))
     out_channels = data.draw(st.sampled_from([1, 4, 6, 16, 20, 33]))
-    batch = data.draw(st.integers(1, 3))
-    assert_equals_stock((batch, height, width, in_channels), (*kernel, in_channels, out_channels), stride, padding)
+    x_shape = (data.draw(st.integers(1, 3)), height, width, in_channels)
+    with_onednn = data.draw(st.booleans())
+    kernel_shape = (*kernel, in_channels, out_channels)
+    assert_equals_stock(x_shape, kernel_shape, stride, padding, with_onednn=with_onednn)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +104,23 @@ def test_any_shape(data):
         ((7, 48, 48, 40), (5, 3, 40, 24), (1, 1)),
     ],
 )
-def test_kernel_gradients_that_go_through_a_batch_in_parts(x_shape, kernel_shape, strides):
-    assert_equals_stock(x_shape, kernel_shape, strides, "SAME")
+@pytest.mark.parametrize("with_onednn", [False, True])
+def test_kernel_gradients_that_go_through_a_batch_in_parts(x_shape, kernel_shape, strides, with_onednn):
+    assert_equals_stock(x_shape, kernel_shape, strides, "SAME", with_onednn=with_onednn)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "strides"),
+    [
+        ((32, 16, 16, 16), (3, 3, 16, 16), (1, 1)),
+        ((32, 17, 15, 6), (5, 5, 6, 16), (1, 1)),
+        ((34, 21, 22, 3), (7, 7, 3, 40), (2, 2)),
+        ((18, 32, 33, 3), (11, 11, 3, 24), (4, 4)),
+        ((16, 9, 9, 20), (3, 3, 20, 36), (2, 1)),
+    ],
+)
+def test_kernel_gradients_as_convolutions(x_shape, kernel_shape, strides):
+    assert_equals_stock(x_shape, kernel_shape, strides, "SAME", with_onednn=True)
 
 
 def test_arrays_of_numpy_may_be_differentiated(random):
@@ -196,7 +217,10 @@ def test_exported_for_cpu_and_gpu_with_its_gradient(x_shape, kernel_shape, strid
     assert relative_error(found, jax.grad(loss_of(stock, strides), argnums=1)(x, kernel)) <= 1e-5
 
 
-def test_lenet_learns_as_with_the_layers_of_flax(digits):
+@pytest.mark.parametrize("with_onednn", [False, True])
+def test_lenet_learns_as_with_the_layers_of_flax(digits, with_onednn, monkeypatch):
+    monkeypatch.setattr(compilation, "has_onednn", lambda: with_onednn)
+
     class Stock(nn.Module):
         @nn.compact
         def __call__(self, x, *, train):

@@ -2,6 +2,7 @@
 
 import zlib
 from pathlib import Path
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import optax
 import pytest
 
 import fcnn
+from fcnn import compilation
 
 SHAPES = {"c1": (6, 1, 5, 5), "c3": (16, 6, 5, 5), "c5": (120, 16, 5, 5), "f6": (84, 120), "output": (10, 84)}
 
@@ -41,8 +43,13 @@ def golden():
     return np.load(Path(__file__).parents[1] / "goldens" / "train" / "lenet_sgd.npz")
 
 
-@pytest.fixture(scope="module")
-def trained(mnist):
+@pytest.fixture(scope="module", params=["jax.jit", "fcnn.jit"])
+def trained(mnist, request):
+    with mock.patch.object(compilation, "has_onednn", return_value=request.param == "fcnn.jit"):
+        return train(mnist)
+
+
+def train(mnist):
     model, tx = fcnn.create_model("lenet"), fcnn.make_optimizer("sgd", 0.01, momentum=0.9)
     step = fcnn.make_train_step(model, tx)
     state = fcnn.create_state(
