@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
@@ -106,7 +107,7 @@ def _formulation_on_cpu(x_shape, kernel_shape, strides, pads, dtype):
     if is_narrow and strides == (1, 1) and rows * columns >= 9 and not onednn.is_on_offer():
         for block in (4, 2) if in_channels == 1 else (2,):
             if all((size - window + 1) % block == 0 for size, window in zip(padded, (rows, columns), strict=True)):
-                return _in_float32(partial(products.product_of_output_blocks, block))
+                return _in_float32(partial(_product_of_output_blocks, block))
     return _convolution_with_own_gradients
 
 
@@ -150,3 +151,28 @@ def _tangent(strides, pads, precision, primals, tangents):
 
 
 _convolution_with_own_gradients.defjvp(_tangent, symbolic_zeros=True)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 3, 4, 5))
+def _product_of_output_blocks(block, x, kernel, strides, pads, precision):
+    """Computes the product, whose gradient to the kernel is computed another way."""
+    return products.product_of_output_blocks(block, x, kernel, strides, pads, precision)
+
+
+def _tangent_of_product(block, strides, pads, precision, primals, tangents):
+    (x, kernel), (x_tangent, kernel_tangent) = primals, tangents
+    options = strides, pads, precision
+    out = _product_of_output_blocks(block, x, kernel, *options)
+
+    def kernel_gradient(out_gradient):
+        return gradients.narrow_kernel_gradient(x, out_gradient, kernel.shape, *options)
+
+    tangent = jnp.zeros_like(out)
+    if not isinstance(x_tangent, SymbolicZero):
+        tangent += _product_of_output_blocks(block, x_tangent, kernel, *options)
+    if not isinstance(kernel_tangent, SymbolicZero):
+        tangent += derivative_of(kernel_gradient, out, kernel_tangent)
+    return out, tangent
+
+
+_product_of_output_blocks.defjvp(_tangent_of_product, symbolic_zeros=True)

@@ -12,6 +12,9 @@ _OLD_ROUTINE_CHANNELS = 16
 # The newer one is fast from one more on; with AVX-512, from the next multiple of four, and with twice as many outputs.
 _NEW_ROUTINE_CHANNELS = {"avx2": 17, "avx512": 20}
 
+# A routine shares out rows of up to so many outputs: the three rows of a small kernel are too few for two cores.
+_OUTPUTS = 16
+
 
 def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
     """Computes a convolution of images, as `jax.lax.conv_general_dilated` does.
@@ -46,6 +49,37 @@ def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
         x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *cut, (0, 0, 0)))
         pads, dilation = [(max(low, 0), max(high, 0)) for low, high in pads], (1, 1)
     return lax.conv_general_dilated(x, kernel, strides, pads, dilation, dimension_numbers=_NHWC, precision=precision)
+
+
+def kernel_gradient(x, out_gradient, *, kernel_shape, strides, pads, precision):
+    """Computes the gradient of a convolution to its kernel as one convolution.
+
+    The images are its channels, and each weight sees the whole gradient, moved to its place. Where an image's channels
+    lie beside each other along its width, and the gradient's columns as far apart as there are channels, the weights of
+    all channels and columns are one long row of outputs, which is what such routines are fast with.
+
+    Args:
+        x: images, as few as are fast.
+        out_gradient: gradient to the convolution's output.
+        kernel_shape: shape of the kernel.
+        strides: strides of the convolution.
+        pads: padding.
+        precision: of the convolution.
+
+    Returns:
+        The gradient, like the kernel [rows, columns, in_channel, out_channel].
+    """
+    (rows, columns, in_channels, out_channels), (batch, height, width, _) = kernel_shape, x.shape
+    groups = 2 if out_channels <= _OUTPUTS and in_channels % 2 == 0 else 1
+    channels = in_channels // groups
+    x = x.reshape(batch, height, width, groups, channels).transpose(3, 1, 2, 4, 0)
+    x = x.reshape(groups, height, width * channels, batch)
+    y = out_gradient.transpose(1, 2, 0, 3)
+    pads, steps = (pads[0], [pad * channels for pad in pads[1]]), (strides[0], strides[1] * channels)
+    out = lax.conv_general_dilated(x, y, (1, 1), pads, rhs_dilation=steps, dimension_numbers=_NHWC, precision=precision)
+    # With a stride, the last pixels of an image may have seen no output.
+    out = out[:, :rows, : columns * channels].reshape(groups, rows, columns, channels, out_channels)
+    return out.transpose(1, 2, 0, 3, 4).reshape(kernel_shape)
 
 
 def _pairs_of_outputs(x, kernel, pads, precision):

@@ -19,6 +19,8 @@ from fcnn.ops.products import pad_images
 _SUB_PIXEL_CHANNELS = 64
 # Up to so many channels, the pixels of a patch are gathered channel by channel, along whole rows of an image.
 _FEW_CHANNELS = 8
+# With few channels on both sides, so many images are enough for a convolution over them.
+_NARROW_IMAGES = 32
 # What is made of a few images for a product stays in the caches.
 _PRODUCT_BYTES = 2**21
 
@@ -107,12 +109,21 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
     return blocks.sum_over_images(product, (x, out_gradient), size, kernel_shape)
 
 
+def narrow_kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
+    """Computes what `kernel_gradient` does, for few channels on both sides."""
+    gradient = partial(
+        direct.kernel_gradient, kernel_shape=kernel_shape, strides=strides, pads=pads, precision=precision
+    )
+    size = blocks.images_at_once(x.shape[0], _NARROW_IMAGES)
+    return blocks.sum_over_images(gradient, (x, out_gradient), size, kernel_shape)
+
+
 def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     """Returns a function of images and gradients that gives the kernel's, and how many images to hand it at once."""
     options = {"kernel_shape": kernel_shape, "pads": pads, "precision": precision}
     if _suits_onednn(kernel_shape, strides, x.dtype):
         size = onednn.images_at_once(x.shape, out_gradient.shape, x.dtype.itemsize)
-        return partial(onednn.kernel_gradient, strides=strides, **options), size
+        return partial(direct.kernel_gradient, strides=strides, **options), size
     if strides == (1, 1) and bfloat16.pays(kernel_shape, x.dtype):
         size = bfloat16.images_at_once(x.shape, out_gradient.shape, kernel_shape)
         return partial(bfloat16.kernel_gradient, **options), size
@@ -134,9 +145,9 @@ def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
 
 def _suits_onednn(kernel_shape, strides, dtype):
     """Returns whether oneDNN's convolution is the fastest way to a kernel's gradient."""
-    rows, columns, in_channels, _ = kernel_shape
-    has_few_values = in_channels <= _FEW_CHANNELS and rows * columns <= 9 and strides == (1, 1)
-    return onednn.is_on_offer() and rows * columns > 1 and (dtype == jnp.bfloat16 or not has_few_values)
+    rows, columns, in_channels, out_channels = kernel_shape
+    has_small_patches = rows * columns * in_channels <= 9 * _FEW_CHANNELS and out_channels > 16 and strides == (1, 1)
+    return onednn.is_on_offer() and rows * columns > 1 and (dtype == jnp.bfloat16 or not has_small_patches)
 
 
 def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):
