@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import machine
+from fcnn.ops import blocks, machine
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 # Up to so many channels on both sides, XLA takes an older routine on CPU.
@@ -14,6 +14,8 @@ _NEW_ROUTINE_CHANNELS = {"avx2": 17, "avx512": 20}
 
 # A routine shares out rows of up to so many outputs: the three rows of a small kernel are too few for two cores.
 _OUTPUTS = 16
+# Images and gradients of so many bytes stay in the caches.
+_BYTES = 2**23
 
 
 def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
@@ -59,7 +61,7 @@ def kernel_gradient(x, out_gradient, *, kernel_shape, strides, pads, precision):
     all channels and columns are one long row of outputs, which is what such routines are fast with.
 
     Args:
-        x: images, as few as are fast.
+        x: images, as many as `images_at_once` says.
         out_gradient: gradient to the convolution's output.
         kernel_shape: shape of the kernel.
         strides: strides of the convolution.
@@ -80,6 +82,22 @@ def kernel_gradient(x, out_gradient, *, kernel_shape, strides, pads, precision):
     # With a stride, the last pixels of an image may have seen no output.
     out = out[:, :rows, : columns * channels].reshape(groups, rows, columns, channels, out_channels)
     return out.transpose(1, 2, 0, 3, 4).reshape(kernel_shape)
+
+
+def images_at_once(x_shape, out_shape, itemsize: int, most: int) -> int:
+    """Returns how many images to hand to `kernel_gradient`.
+
+    Args:
+        x_shape: shape of all images.
+        out_shape: shape of the convolution's output.
+        itemsize: bytes of a number.
+        most: as many as the routine is fast with, where they stay in the caches.
+    """
+    image_values = sum(height * width * channels for _, height, width, channels in (x_shape, out_shape))
+    most = max(1, min(most, _BYTES // (image_values * itemsize)))
+    size = blocks.images_at_once(x_shape[0], most)
+    # Where a batch has no such part, all of it is faster than one after the other.
+    return size if 4 * size > most else blocks.images_at_once(x_shape[0], x_shape[0])
 
 
 def _pairs_of_outputs(x, kernel, pads, precision):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import bfloat16, blocks, direct, onednn, winograd
+from fcnn.ops import bfloat16, blocks, direct, machine, onednn, winograd
 from fcnn.ops.products import pad_images
 
 # Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
@@ -19,6 +19,8 @@ from fcnn.ops.products import pad_images
 _SUB_PIXEL_CHANNELS = 64
 # Up to so many channels, the pixels of a patch are gathered channel by channel, along whole rows of an image.
 _FEW_CHANNELS = 8
+# Up to so many channels, XLA's convolution over images is faster than products on some machines.
+_MEDIUM_CHANNELS = 96
 # With few channels on both sides, so many images are enough for a convolution over them.
 _NARROW_IMAGES = 32
 # What is made of a few images for a product stays in the caches.
@@ -114,15 +116,16 @@ def narrow_kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precisi
     gradient = partial(
         direct.kernel_gradient, kernel_shape=kernel_shape, strides=strides, pads=pads, precision=precision
     )
-    size = blocks.images_at_once(x.shape[0], _NARROW_IMAGES)
+    size = direct.images_at_once(x.shape, out_gradient.shape, x.dtype.itemsize, _NARROW_IMAGES)
     return blocks.sum_over_images(gradient, (x, out_gradient), size, kernel_shape)
 
 
 def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     """Returns a function of images and gradients that gives the kernel's, and how many images to hand it at once."""
     options = {"kernel_shape": kernel_shape, "pads": pads, "precision": precision}
-    if _suits_onednn(kernel_shape, strides, x.dtype):
-        size = onednn.images_at_once(x.shape, out_gradient.shape, x.dtype.itemsize)
+    most = _images_of_a_convolution(kernel_shape, strides, x.dtype)
+    if most:
+        size = direct.images_at_once(x.shape, out_gradient.shape, x.dtype.itemsize, most)
         return partial(direct.kernel_gradient, strides=strides, **options), size
     if strides == (1, 1) and bfloat16.pays(kernel_shape, x.dtype):
         size = bfloat16.images_at_once(x.shape, out_gradient.shape, kernel_shape)
@@ -143,11 +146,17 @@ def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     return partial(product, strides=strides, **options), blocks.images_at_once(x.shape[0], most)
 
 
-def _suits_onednn(kernel_shape, strides, dtype):
-    """Returns whether oneDNN's convolution is the fastest way to a kernel's gradient."""
-    rows, columns, in_channels, out_channels = kernel_shape
-    has_small_patches = rows * columns * in_channels <= 9 * _FEW_CHANNELS and out_channels > 16 and strides == (1, 1)
-    return onednn.is_on_offer() and rows * columns > 1 and (dtype == jnp.bfloat16 or not has_small_patches)
+def _images_of_a_convolution(kernel_shape, strides, dtype):
+    """Returns with how many images one convolution gives a kernel's gradient fastest, 0 where products are faster."""
+    rows, columns, *channels = kernel_shape
+    if rows * columns == 1:
+        return 0
+    if onednn.is_on_offer():
+        has_small_patches = channels[0] <= _FEW_CHANNELS and rows * columns <= 9 and strides == (1, 1)
+        return 0 if has_small_patches and channels[1] > 16 and dtype == jnp.float32 else 16
+    xla_is_fast = jax.__version_info__ < (0, 12) and machine.has_avx512()
+    is_medium = min(channels) > 16 and max(channels) <= _MEDIUM_CHANNELS
+    return 8 if xla_is_fast and is_medium and strides == (1, 1) and dtype == jnp.float32 else 0
 
 
 def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):

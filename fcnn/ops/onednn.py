@@ -9,13 +9,6 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from fcnn.ops import blocks
-
-# So many images side by side, as channels, are what its loops take at once.
-_IMAGES = 16
-# Images and gradients of so many bytes stay in the caches.
-_BYTES = 2**23
-
 # Who asked for it, of the convolutions in a function that can be compiled with it.
 _takers = ContextVar("convolutions that take oneDNN", default=None)
 
@@ -46,13 +39,3 @@ def take(kernel_shape) -> bool:
     if takers is not None:
         takers.append(kernel_shape)
     return takers is not None
-
-
-def images_at_once(x_shape, out_shape, itemsize: int) -> int:
-    """Returns how many images to hand to `direct.kernel_gradient`, where oneDNN computes that."""
-    batch = x_shape[0]
-    image_values = sum(height * width * channels for _, height, width, channels in (x_shape, out_shape))
-    most = max(1, min(_IMAGES, _BYTES // (image_values * itemsize)))
-    size = blocks.images_at_once(batch, most)
-    # Where a batch has no such part, all of it is faster than one after the other.
-    return size if 4 * size > most else blocks.images_at_once(batch, batch)
