@@ -45,7 +45,10 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
     """
     in_bfloat16 = bfloat16.pays(kernel.shape, out_gradient.dtype)
     as_products = in_bfloat16 and not onednn.is_on_offer()
-    if strides != (1, 1) and (in_bfloat16 or math.prod(strides) * x_shape[-1] <= _SUB_PIXEL_CHANNELS):
+    has_few_channels = math.prod(strides) * x_shape[-1] <= _SUB_PIXEL_CHANNELS
+    # XLA takes two rows that are dilated by two for groups, which aborts the process where it exchanges the operands.
+    looks_grouped = any(k == stride == 2 for k, stride in zip(kernel.shape, strides, strict=False))
+    if strides != (1, 1) and (in_bfloat16 or has_few_channels or looks_grouped):
         return _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision)
     around = [
         (k - 1 - low, size + low - (n - 1) * stride - 1)

@@ -70,11 +70,12 @@ def test_shapes_that_xla_has_an_old_routine_for(width, channels, flags, monkeypa
         ((1, 1, 12, 20), (1, 7, 20, 20), (1, 1), ((3, 3), (3, 3))),
         ((3, 3, 1, 3), (2, 2, 3, 20), (2, 2), ((0, 1), (2, 0))),
         ((2, 5, 4, 24), (2, 3, 24, 20), (3, 3), ((4, 5), (0, 6))),
+        ((2, 10, 3, 24), (2, 5, 24, 20), (2, 2), ((1, 1), (4, 4))),
     ],
 )
 @pytest.mark.parametrize("with_onednn", [False, True])
 def test_padding_wider_than_the_kernel(x_shape, kernel_shape, strides, padding, with_onednn):
-    # Where XLA's own gradient is wrong, or aborts the process.
+    # Where XLA's own gradient is wrong, or a convolution aborts the process.
     assert_equals_stock(x_shape, kernel_shape, strides, padding, with_onednn=with_onednn)
 
 
