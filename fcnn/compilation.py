@@ -39,11 +39,12 @@ class Compiled:
         """Takes a function and options of `jax.jit`."""
         functools.update_wrapper(self, function)
         self._options = options
+        self._plain = jax.jit(function, **options)
         self._compiled = None
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Returns what the function does."""
-        if isinstance(jnp.zeros(()), jax.core.Tracer):
+        if self._compiled is not self._plain and isinstance(jnp.empty(()), jax.core.Tracer):
             # What has been traced for one function that this is a part of may not suit another one: traced anew.
             return jax.jit(functools.partial(self.__wrapped__), **self._options)(*arguments, **named)
         return self._compiled_for(arguments, named)(*arguments, **named)
@@ -58,7 +59,7 @@ class Compiled:
 
     def _compiled_for(self, arguments, named):
         if self._compiled is None:
-            self._compiled = self._with_onednn(arguments, named) or jax.jit(self.__wrapped__, **self._options)
+            self._compiled = self._with_onednn(arguments, named) or self._plain
         return self._compiled
 
     def _with_onednn(self, arguments, named):
