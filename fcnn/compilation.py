@@ -44,7 +44,7 @@ class Compiled:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Returns what the function does."""
-        if self._compiled is not self._plain and isinstance(jnp.empty(()), jax.core.Tracer):
+        if self._compiled is not self._plain and _is_traced(arguments, named):
             # What has been traced for one function that this is a part of may not suit another one: traced anew.
             return jax.jit(functools.partial(self.__wrapped__), **self._options)(*arguments, **named)
         return self._compiled_for(arguments, named)(*arguments, **named)
@@ -81,6 +81,12 @@ class Compiled:
         compiled = jax.jit(offered, compiler_options=_WITH_ONEDNN, **self._options)
         compiled.trace(*arguments, **named)
         return compiled if takers else None
+
+
+def _is_traced(*values):
+    """Returns whether this is being traced: with such values, or for a function that gives others as constants."""
+    leaves = (*jax.tree.leaves(values), jnp.empty(()))
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
 def has_onednn() -> bool:
