@@ -22,8 +22,8 @@ def jit(function: Callable, **options: Any) -> "Compiled":
     """Returns a function compiled by `jax.jit`, on a CPU with oneDNN's convolutions, for which the layers are made.
 
     That is from JAX 0.12 on, where there is one device; everything else is `jax.jit`'s own. The steps of this package
-    are compiled so. What `jax.jit` compiles is right as well, but takes XLA's convolutions: experiments/benchmarks/
-    README.md has the difference.
+    are compiled so. What `jax.jit` compiles is right as well, but takes XLA's convolutions; the page of
+    experiments/benchmarks has the difference.
 
     Args:
         function: of arrays; it may be called within another function that is compiled, and is then a part of it.

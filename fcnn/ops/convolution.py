@@ -165,7 +165,7 @@ def _tangent_of_product(block, strides, pads, precision, primals, tangents):
     out = _product_of_output_blocks(block, x, kernel, *options)
 
     def kernel_gradient(out_gradient):
-        return gradients.narrow_kernel_gradient(x, out_gradient, kernel.shape, *options)
+        return gradients.kernel_gradient(x, out_gradient, kernel.shape, *options)
 
     tangent = jnp.zeros_like(out)
     if not isinstance(x_tangent, SymbolicZero):

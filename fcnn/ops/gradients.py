@@ -114,15 +114,6 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
     return blocks.sum_over_images(product, (x, out_gradient), size, kernel_shape)
 
 
-def narrow_kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
-    """Computes what `kernel_gradient` does, for few channels on both sides."""
-    gradient = partial(
-        direct.kernel_gradient, kernel_shape=kernel_shape, strides=strides, pads=pads, precision=precision
-    )
-    size = direct.images_at_once(x.shape, out_gradient.shape, x.dtype.itemsize, _NARROW_IMAGES)
-    return blocks.sum_over_images(gradient, (x, out_gradient), size, kernel_shape)
-
-
 def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     """Returns a function of images and gradients that gives the kernel's, and how many images to hand it at once."""
     options = {"kernel_shape": kernel_shape, "pads": pads, "precision": precision}
@@ -156,10 +147,14 @@ def _images_of_a_convolution(kernel_shape, strides, dtype):
         return 0
     if onednn.is_on_offer():
         has_small_patches = channels[0] <= _FEW_CHANNELS and rows * columns <= 9 and strides == (1, 1)
-        return 0 if has_small_patches and channels[1] > 16 and dtype == jnp.float32 else 16
+        return 0 if has_small_patches and channels[1] > 2 * _FEW_CHANNELS and dtype == jnp.float32 else 16
+    if dtype != jnp.float32 or strides != (1, 1):
+        return 0
+    if rows * columns >= 9 and channels[0] <= _FEW_CHANNELS and channels[1] <= 2 * _FEW_CHANNELS:
+        return _NARROW_IMAGES
     xla_is_fast = jax.__version_info__ < (0, 12) and machine.has_avx512()
     is_medium = min(channels) > 16 and max(channels) <= _MEDIUM_CHANNELS
-    return 8 if xla_is_fast and is_medium and strides == (1, 1) and dtype == jnp.float32 else 0
+    return 8 if xla_is_fast and is_medium else 0
 
 
 def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):
