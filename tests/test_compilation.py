@@ -1,5 +1,9 @@
 """`fcnn.jit`: to its caller what `jax.jit` is; to the layers, the word that oneDNN will compute their convolutions."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -120,3 +124,21 @@ def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
 def test_output_and_both_gradients_are_onednns(arrays):
     program = fcnn.jit(jax.value_and_grad(squares, argnums=(0, 1))).lower(*arrays).compile().as_text()
     assert program.count('custom_call_target="__onednn$convolution"') == 3
+
+
+# A step of a small network, as a user with one device has it.
+ONE_DEVICE = """
+import jax, numpy as np, fcnn
+model, tx = fcnn.create_model("resnet_tiny", num_classes=3), fcnn.make_optimizer("sgd", 0.1)
+state = fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=(1, 32, 32, 3))
+batch = {"image": np.zeros((2, 32, 32, 3), np.uint8), "label": np.zeros(2, np.int32)}
+program = fcnn.make_train_step(model, tx).lower(state, batch).compile().as_text()
+print(program.count('custom_call_target="__onednn$convolution"'))
+"""
+
+
+def test_steps_on_one_device_take_onednn():
+    one_device = os.environ | {"XLA_FLAGS": ""}
+    result = subprocess.run([sys.executable, "-c", ONE_DEVICE], env=one_device, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert (int(result.stdout) > 5) == (jax.__version_info__ >= (0, 12))
