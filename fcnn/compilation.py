@@ -38,8 +38,10 @@ class Compiled:
     def __init__(self, function: Callable, **options: Any):
         """Takes a function and options of `jax.jit`."""
         functools.update_wrapper(self, function)
-        self._options = options
-        self._plain = jax.jit(function, **options)
+        # A part of another function is traced into that one: where it is called there instead, XLA may order what it
+        # does in a way that takes a tenth longer.
+        self._options = {"inline": True, **options}
+        self._plain = jax.jit(function, **self._options)
         self._compiled = None
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:

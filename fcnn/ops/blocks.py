@@ -7,6 +7,7 @@ for ever for what is sent. Here each turn takes as many images of every part.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,11 @@ def map_images(function: Callable, x, size: int):
     batch, parts = x.shape[0], _parts(x.shape[0])
     if size * parts == batch:
         return function(x)
-    out = lax.map(lambda block: function(block.reshape(-1, *x.shape[1:])), _blocks(x, size))
+
+    def of_turn(turn):
+        return function(_block(x, turn, size).reshape(-1, *x.shape[1:]))
+
+    out = lax.map(of_turn, jnp.arange(batch // (size * parts)))
     result = out.shape[2:]
     if parts > 1:
         out = out.reshape(-1, parts, size, *result).swapaxes(0, 1)
@@ -58,14 +63,19 @@ def sum_over_images(function: Callable, arrays: Sequence, size: int, shape: Sequ
     Returns:
         The sum over the batch, in float32 at least.
     """
-    parts = _parts(arrays[0].shape[0])
-    if size * parts == arrays[0].shape[0]:
-        return function(*arrays)
+    batch, parts = arrays[0].shape[0], _parts(arrays[0].shape[0])
+    if size * parts == batch:
+        return jax.checkpoint(function, prevent_cse=False)(*arrays)
     # Each device has a sum of its own until the end.
     of_block, shape = (function, shape) if parts == 1 else (jax.vmap(function), (parts, *shape))
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def of_turn(turn, *arrays):
+        return of_block(*(_block(array, turn, size) for array in arrays))
+
     start = varying_as(jnp.zeros(shape, jnp.promote_types(arrays[0].dtype, jnp.float32)), *arrays)
-    blocks = [_blocks(array, size) for array in arrays]
-    total = lax.scan(lambda total, block: (total + of_block(*block), None), start, blocks)[0]
+    turns = jnp.arange(batch // (size * parts))
+    total = lax.scan(lambda total, turn: (total + of_turn(turn, *arrays), None), start, turns)[0]
     return total if parts == 1 else total.sum(axis=0)
 
 
@@ -79,10 +89,13 @@ def _parts(batch):
     return math.gcd(batch, jax.device_count())
 
 
-def _blocks(array, size):
-    """Returns [turn, image, ...], or [turn, part, image of the part, ...] where there are several parts."""
+def _block(array, turn, size):
+    """Returns the images of a turn [image, ...], or [part, image of the part, ...] where there are several parts.
+
+    They are cut from the array as it is: if the loop were handed an array of another shape, XLA would compute what
+    gives the images a second time, for that one.
+    """
     parts = _parts(array.shape[0])
     if parts == 1:
-        # XLA copies arrays whose axes of one element are exchanged.
-        return array.reshape(-1, size, *array.shape[1:])
-    return array.reshape(parts, -1, size, *array.shape[1:]).swapaxes(0, 1)
+        return lax.dynamic_slice_in_dim(array, turn * size, size)
+    return lax.dynamic_slice_in_dim(array.reshape(parts, -1, *array.shape[1:]), turn * size, size, axis=1)

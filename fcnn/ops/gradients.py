@@ -110,7 +110,6 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
         The gradient, like the kernel [rows, columns, in_channel, out_channel].
     """
     product, size = _choose_product(x, out_gradient, kernel_shape, strides, pads, precision)
-    product = jax.checkpoint(product, prevent_cse=False)
     return blocks.sum_over_images(product, (x, out_gradient), size, kernel_shape)
 
 

@@ -8,8 +8,6 @@ import jax
 
 # The first JAX whose products in bfloat16 use the CPU's units, in all layouts but the transposed ones.
 _FIRST_WITH_BFLOAT16 = (0, 12)
-# The first JAX with which keeping a cheap result is faster on a CPU than computing it anew: one before loses by it.
-_FIRST_TO_KEEP_RESULTS = (0, 12)
 _BFLOAT16_UNITS = {"amx_bf16", "avx512_bf16", "bf16"}
 
 
@@ -29,11 +27,6 @@ def cpu_flags(cpu_info: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
 def jax_uses_bfloat16_units() -> bool:
     """Returns whether this JAX is one that takes the units for products in bfloat16 of a CPU that has them."""
     return jax.__version_info__[:2] >= _FIRST_WITH_BFLOAT16
-
-
-def jax_repeats_what_is_cheap() -> bool:
-    """Returns whether XLA of this JAX loses time on a CPU by computing anew what several operations read."""
-    return jax.__version_info__[:2] >= _FIRST_TO_KEEP_RESULTS
 
 
 def has_bfloat16_units(cpu_info: Path = Path("/proc/cpuinfo")) -> bool | None:

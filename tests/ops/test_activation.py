@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from fcnn import ops
-from fcnn.ops import machine
 
 NUMBERS = [-jnp.inf, -2.5, -0.0, 0.0, 1e-3, 3.0, jnp.inf, jnp.nan]
 
@@ -34,10 +33,8 @@ def test_second_derivatives_and_vmap():
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("repeats", [True, False])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_is_kept_in_training_where_xla_would_compute_it_again(dtype, repeats, monkeypatch):
-    monkeypatch.setattr(machine, "jax_repeats_what_is_cheap", lambda: repeats)
+def test_is_kept_in_training_where_xla_would_compute_it_again(dtype):
     x = jnp.asarray(NUMBERS, dtype)
 
     def in_training(x):
@@ -45,6 +42,6 @@ def test_is_kept_in_training_where_xla_would_compute_it_again(dtype, repeats, mo
         return out, back(x)
 
     is_kept = ["optimization_barrier" in jax.jit(of).lower(x).as_text() for of in (in_training, ops.relu)]
-    assert is_kept == [repeats and dtype == jnp.float32, False]
+    assert is_kept == [dtype == jnp.float32, False]
     (found,), (expected,) = (jax.vjp(relu, x)[1](x) for relu in (ops.relu, jax.nn.relu))
     np.testing.assert_array_equal(found.astype(jnp.float32), expected.astype(jnp.float32))

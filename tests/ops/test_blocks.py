@@ -66,6 +66,22 @@ def test_each_device_takes_its_own_images(devices, arrays):
     assert of_sum == ([], ["all-reduce"])
 
 
+@pytest.mark.parametrize("of_images", ["map", "sum"])
+def test_what_gives_the_images_is_computed_once(of_images, arrays, monkeypatch):
+    """XLA computes anew what is cheap, for each shape that it is wanted in."""
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+
+    def both(x, y):
+        positive = jnp.maximum(x, 0)
+        if of_images == "map":
+            return positive, blocks.map_images(squares, positive, 2)
+        return positive, blocks.sum_over_images(products, (positive, y), 2, (3, 4))
+
+    program = jax.jit(both).lower(*arrays(48)).compile().as_text()
+    assert " while(" in program
+    assert program.count(" maximum(") == 1
+
+
 def test_as_many_as_fit_and_divide_the_part_of_a_device():
     assert blocks.images_at_once(48, 100) == 6
     assert blocks.images_at_once(48, 4) == 3
