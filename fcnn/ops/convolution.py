@@ -124,6 +124,8 @@ def _convolution_with_own_gradients(x, kernel, strides, pads, precision):
 
     They are derivatives like any other: forward mode and higher derivatives go through the same formulas.
     """
+    if products.places_pay(kernel.shape, strides, x.dtype):
+        return products.sum_over_places(x, kernel, pads, precision)
     if not onednn.take(kernel.shape) and bfloat16.pays(kernel.shape, x.dtype):
         return bfloat16.convolution(x, kernel, strides, pads, precision)
     if winograd.pays(x.shape, kernel.shape, strides, pads, x.dtype):

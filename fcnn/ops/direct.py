@@ -16,6 +16,8 @@ _NEW_ROUTINE_CHANNELS = {"avx2": 17, "avx512": 20}
 _OUTPUTS = 16
 # Images and gradients of so many bytes stay in the caches.
 _BYTES = 2**23
+# From JAX 0.12 on, so many numbers in all are not worth a loop.
+_NUMBERS = 2**20
 
 
 def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
@@ -95,9 +97,11 @@ def images_at_once(x_shape, out_shape, itemsize: int, most: int) -> int:
     """
     image_values = sum(height * width * channels for _, height, width, channels in (x_shape, out_shape))
     most = max(1, min(most, _BYTES // (image_values * itemsize)))
-    size = blocks.images_at_once(x_shape[0], most)
+    size, of_a_device = (blocks.images_at_once(x_shape[0], number) for number in (most, x_shape[0]))
+    if jax.__version_info__ >= (0, 12) and of_a_device * image_values <= _NUMBERS:
+        return of_a_device
     # Where a batch has no such part, all of it is faster than one after the other.
-    return size if 4 * size > most else blocks.images_at_once(x_shape[0], x_shape[0])
+    return size if 4 * size > most else of_a_device
 
 
 def _pairs_of_outputs(x, kernel, pads, precision):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import bfloat16, blocks, direct, machine, onednn, winograd
+from fcnn.ops import bfloat16, blocks, direct, machine, onednn, products, winograd
 from fcnn.ops.products import pad_images
 
 # Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
@@ -57,11 +57,14 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
         )
     ]
     flipped = kernel[::-1, ::-1]
+    backward = flipped.swapaxes(2, 3)
+    if products.places_pay(backward.shape, strides, out_gradient.dtype):
+        return products.sum_over_places(out_gradient, backward, around, precision)
     if as_products:
-        return bfloat16.convolution(out_gradient, flipped.swapaxes(2, 3), strides, around, precision)
+        return bfloat16.convolution(out_gradient, backward, strides, around, precision)
     if winograd.pays(out_gradient.shape, kernel.shape, strides, around, out_gradient.dtype):
         return winograd.convolution(out_gradient, flipped, around, precision, in_axis=1)
-    return direct.convolution(out_gradient, flipped.swapaxes(2, 3), (1, 1), around, precision, strides)
+    return direct.convolution(out_gradient, backward, (1, 1), around, precision, strides)
 
 
 def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision):

@@ -12,7 +12,7 @@ from jax import lax
 
 import fcnn
 from fcnn import compilation, ops
-from fcnn.ops import machine
+from fcnn.ops import machine, products
 
 
 def stock(x, kernel, strides, padding):
@@ -118,10 +118,26 @@ def test_kernel_gradients_that_go_through_a_batch_in_parts(x_shape, kernel_shape
         ((34, 21, 22, 3), (7, 7, 3, 40), (2, 2)),
         ((18, 32, 33, 3), (11, 11, 3, 24), (4, 4)),
         ((16, 9, 9, 20), (3, 3, 20, 36), (2, 1)),
+        ((32, 33, 31, 20), (3, 3, 20, 20), (1, 1)),
     ],
 )
 def test_kernel_gradients_as_convolutions(x_shape, kernel_shape, strides):
     assert_equals_stock(x_shape, kernel_shape, strides, "SAME", with_onednn=True)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "padding"),
+    [
+        ((2, 9, 12, 24), (3, 3, 24, 3), "SAME"),
+        ((1, 11, 8, 3), (5, 5, 3, 40), ((2, 2), (1, 0))),
+        ((3, 6, 7, 1), (2, 3, 1, 20), "VALID"),
+        ((2, 5, 6, 20), (3, 2, 20, 2), ((4, 3), (0, 5))),
+    ],
+)
+def test_few_channels_as_a_sum_over_places(x_shape, kernel_shape, padding, monkeypatch):
+    # It is taken from JAX 0.12 on, and for fewer shapes, but right for all with stride 1.
+    monkeypatch.setattr(products, "places_pay", lambda *_: True)
+    assert_equals_stock(x_shape, kernel_shape, (1, 1), padding)
 
 
 def test_arrays_of_numpy_may_be_differentiated(random):
