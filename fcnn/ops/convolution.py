@@ -101,7 +101,8 @@ def _formulation_on_cpu(x_shape, kernel_shape, strides, pads, dtype):
         return None
     if padded == (rows, columns):
         return _in_float32(products.full_size_product)
-    if (rows, columns) == (1, 1) and not bfloat16.pays(kernel_shape, dtype):
+    is_product = max(in_channels, out_channels) > 16 or strides != (1, 1)
+    if (rows, columns) == (1, 1) and is_product and not bfloat16.pays(kernel_shape, dtype):
         return _in_float32(products.pointwise_product)
     is_narrow = in_channels <= 8 and out_channels <= 16
     if is_narrow and strides == (1, 1) and rows * columns >= 9 and not onednn.is_on_offer():

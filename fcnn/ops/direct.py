@@ -16,7 +16,8 @@ _NEW_ROUTINE_CHANNELS = {"avx2": 17, "avx512": 20}
 _OUTPUTS = 16
 # Images and gradients of so many bytes stay in the caches.
 _BYTES = 2**23
-# From JAX 0.12 on, so many numbers in all are not worth a loop.
+# Images and gradients of so few numbers are worth twice as many; from JAX 0.12 on, so many in all are not worth a loop.
+_IMAGE_NUMBERS = 2**13
 _NUMBERS = 2**20
 
 
@@ -96,6 +97,7 @@ def images_at_once(x_shape, out_shape, itemsize: int, most: int) -> int:
         most: as many as the routine is fast with, where they stay in the caches.
     """
     image_values = sum(height * width * channels for _, height, width, channels in (x_shape, out_shape))
+    most = max(most, 2 * _OUTPUTS) if image_values <= _IMAGE_NUMBERS else most
     most = max(1, min(most, _BYTES // (image_values * itemsize)))
     size, of_a_device = (blocks.images_at_once(x_shape[0], number) for number in (most, x_shape[0]))
     if jax.__version_info__ >= (0, 12) and of_a_device * image_values <= _NUMBERS:

@@ -24,8 +24,13 @@ def full_size_product(x, kernel, strides, pads, precision):
 
 
 def pointwise_product(x, kernel, strides, pads, precision):
-    """Computes a convolution with a kernel of one pixel."""
-    return jnp.matmul(pad_images(x, pads)[:, :: strides[0], :: strides[1]], kernel[0, 0], precision=precision)
+    """Computes a convolution with a kernel of one pixel.
+
+    All pixels are rows of one matrix: XLA would transpose both operands of the kernel's gradient to make it two.
+    """
+    x = pad_images(x, pads)[:, :: strides[0], :: strides[1]]
+    out = jnp.matmul(x.reshape(-1, x.shape[-1]), kernel[0, 0], precision=precision)
+    return out.reshape(*x.shape[:3], -1)
 
 
 def product_of_output_blocks(block, x, kernel, strides, pads, precision):
