@@ -27,8 +27,8 @@ _NARROW_CHANNELS = 16
 # for images of so few pixels up to so many channels,
 _FEW_PIXELS = 64
 _MANY_CHANNELS = 128
-# for others before JAX 0.12, where it is by Eigen, up to so many on one side, and on both from there on, where it is by
-# YNNPACK, which is faster with one image at a time if that is larger than so many numbers.
+# for others before JAX 0.12, where Eigen does it, half as many at a time, up to so many channels on one side; from then
+# on, where YNNPACK does, up to so many on both, and one at a time if an image is larger than so many numbers.
 _EIGEN_CHANNELS = 96
 _YNNPACK_CHANNELS = 64
 _IMAGE_NUMBERS = 2**18
@@ -180,7 +180,7 @@ def _images_of_a_convolution(x_shape, out_shape, kernel_shape, strides, dtype):
         is_large = math.prod(x_shape[1:]) + math.prod(out_shape[1:]) > _IMAGE_NUMBERS
         pays = most_channels <= _YNNPACK_CHANNELS and batch >= _MANY_IMAGES
         return (1 if is_large else _MANY_IMAGES) if pays else 0
-    return _MANY_IMAGES if not is_dense or min(in_channels, out_channels) <= _EIGEN_CHANNELS else 0
+    return _MANY_IMAGES // 2 if not is_dense or min(in_channels, out_channels) <= _EIGEN_CHANNELS else 0
 
 
 def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):
