@@ -1,10 +1,12 @@
 """XLA's own convolution, in the form that it has the fastest routine for on a CPU."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import blocks, machine
+from fcnn.ops import blocks, machine, onednn
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 # Up to so many channels on both sides, XLA takes an older routine on CPU.
@@ -16,9 +18,20 @@ _NEW_ROUTINE_CHANNELS = {"avx2": 17, "avx512": 20}
 _OUTPUTS = 16
 # Images and gradients of so many bytes stay in the caches.
 _BYTES = 2**23
-# Images and gradients of so few numbers are worth twice as many; from JAX 0.12 on, so many in all are not worth a loop.
-_IMAGE_NUMBERS = 2**13
-_NUMBERS = 2**20
+# From JAX 0.12 on, a batch of so many numbers in all is not worth a loop.
+_BATCH_NUMBERS = 2**20
+# How many images a kernel's gradient is made of at a time, and twice as many where each has so few numbers.
+_IMAGES = 16
+_SMALL_NUMBERS = 2**13
+# Of so few channels, the patches of a small kernel are cheap to copy.
+_PATCH_CHANNELS = 4
+# With more channels than these and few outputs, rows and columns make the smaller product.
+_NARROW_CHANNELS = 8
+# With AVX-512, images of so few pixels gain with up to so many channels, the others with fewer: so many on one side
+# where Eigen is the routine, before JAX 0.12, and so many on both where YNNPACK is, which takes large ones one by one.
+_FEW_PIXELS, _FEW_PIXELS_CHANNELS = 64, 128
+_EIGEN_CHANNELS = 96
+_YNNPACK_CHANNELS, _LARGE_NUMBERS = 64, 2**18
 
 
 def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
@@ -87,23 +100,57 @@ def kernel_gradient(x, out_gradient, *, kernel_shape, strides, pads, precision):
     return out.transpose(1, 2, 0, 3, 4).reshape(kernel_shape)
 
 
-def images_at_once(x_shape, out_shape, itemsize: int, most: int) -> int:
-    """Returns how many images to hand to `kernel_gradient`.
+def images_at_once(x_shape, out_shape, kernel_shape, strides, dtype) -> int:
+    """Returns how many images of each device to hand to `kernel_gradient`, 0 where products are faster.
 
     Args:
         x_shape: shape of all images.
         out_shape: shape of the convolution's output.
-        itemsize: bytes of a number.
-        most: as many as the routine is fast with, where they stay in the caches.
+        kernel_shape: shape of the kernel.
+        strides: strides of the convolution.
+        dtype: of the images.
     """
-    image_values = sum(height * width * channels for _, height, width, channels in (x_shape, out_shape))
-    most = max(most, 2 * _OUTPUTS) if image_values <= _IMAGE_NUMBERS else most
-    most = max(1, min(most, _BYTES // (image_values * itemsize)))
-    size, of_a_device = (blocks.images_at_once(x_shape[0], number) for number in (most, x_shape[0]))
-    if jax.__version_info__ >= (0, 12) and of_a_device * image_values <= _NUMBERS:
+    batch, image_numbers = x_shape[0], math.prod(x_shape[1:]) + math.prod(out_shape[1:])
+    most = _most_images(x_shape, image_numbers, kernel_shape, strides, dtype)
+    if most == 0:
+        return 0
+    most = max(most, 2 * _IMAGES) if image_numbers <= _SMALL_NUMBERS else most
+    most = max(1, min(most, _BYTES // (image_numbers * dtype.itemsize)))
+    size, of_a_device = blocks.images_at_once(batch, most), blocks.images_at_once(batch, batch)
+    if jax.__version_info__ >= (0, 12) and of_a_device * image_numbers <= _BATCH_NUMBERS:
         return of_a_device
     # Where a batch has no such part, all of it is faster than one after the other.
     return size if 4 * size > most else of_a_device
+
+
+def _most_images(x_shape, image_numbers, kernel_shape, strides, dtype):
+    """Returns with how many images `kernel_gradient` is fastest, 0 where products are faster.
+
+    Measured in experiments/benchmarks/convolution.py, and with other shapes.
+    """
+    batch, height, width, _ = x_shape
+    rows, columns, in_channels, out_channels = kernel_shape
+    places, is_dense, most_channels = rows * columns, tuple(strides) == (1, 1), max(in_channels, out_channels)
+    if places == 1:
+        return 0
+    has_small_patches = is_dense and places <= 9 and in_channels <= _PATCH_CHANNELS and out_channels > _OUTPUTS
+    if onednn.is_on_offer():
+        return 0 if has_small_patches and dtype == jnp.float32 else _IMAGES
+    if dtype != jnp.float32 or has_small_patches:
+        return 0
+    has_few_outputs = is_dense and places >= 9 and out_channels <= _OUTPUTS
+    if has_few_outputs and in_channels <= _NARROW_CHANNELS:
+        return 2 * _IMAGES
+    if not machine.has_avx512():
+        return 0
+    if height * width <= _FEW_PIXELS and batch >= _IMAGES and most_channels <= _FEW_PIXELS_CHANNELS:
+        return _IMAGES
+    if has_few_outputs:
+        return 0
+    if jax.__version_info__ >= (0, 12):
+        pays = most_channels <= _YNNPACK_CHANNELS and batch >= _IMAGES
+        return (1 if image_numbers > _LARGE_NUMBERS else _IMAGES) if pays else 0
+    return _IMAGES // 2 if not is_dense or min(in_channels, out_channels) <= _EIGEN_CHANNELS else 0
 
 
 def _pairs_of_outputs(x, kernel, pads, precision):

@@ -7,11 +7,10 @@ padding is in pixels ((top, bottom), (left, right)).
 import math
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import bfloat16, blocks, direct, machine, onednn, products, winograd
+from fcnn.ops import bfloat16, blocks, direct, onednn, products, winograd
 from fcnn.ops.products import pad_images
 
 # Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
@@ -19,19 +18,6 @@ from fcnn.ops.products import pad_images
 _SUB_PIXEL_CHANNELS = 64
 # Up to so many channels, the pixels of a patch are gathered channel by channel, along whole rows of an image.
 _FEW_CHANNELS = 8
-# A kernel's gradient as one convolution, over so many images (`_images_of_a_convolution`): not from fewer channels than
-# this to more than so many outputs,
-_MANY_IMAGES = 16
-_FEWER_CHANNELS = 4
-_NARROW_CHANNELS = 16
-# for images of so few pixels up to so many channels,
-_FEW_PIXELS = 64
-_MANY_CHANNELS = 128
-# for others before JAX 0.12, where Eigen does it, half as many at a time, up to so many channels on one side; from then
-# on, where YNNPACK does, up to so many on both, and one at a time if an image is larger than so many numbers.
-_EIGEN_CHANNELS = 96
-_YNNPACK_CHANNELS = 64
-_IMAGE_NUMBERS = 2**18
 # What is made of a few images for a product stays in the caches.
 _PRODUCT_BYTES = 2**21
 
@@ -128,10 +114,9 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
 def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     """Returns a function of images and gradients that gives the kernel's, and how many images to hand it at once."""
     options = {"kernel_shape": kernel_shape, "pads": pads, "precision": precision}
-    most = _images_of_a_convolution(x.shape, out_gradient.shape, kernel_shape, strides, x.dtype)
+    size = direct.images_at_once(x.shape, out_gradient.shape, kernel_shape, strides, x.dtype)
     winograd_pays = winograd.pays(x.shape, kernel_shape, strides, pads, x.dtype)
-    if most and (onednn.is_on_offer() or not winograd_pays):
-        size = direct.images_at_once(x.shape, out_gradient.shape, x.dtype.itemsize, most)
+    if size and (onednn.is_on_offer() or not winograd_pays):
         return partial(direct.kernel_gradient, strides=strides, **options), size
     if strides == (1, 1) and bfloat16.pays(kernel_shape, x.dtype):
         size = bfloat16.images_at_once(x.shape, out_gradient.shape, kernel_shape)
@@ -150,37 +135,6 @@ def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     # The sum over the products is read and written once each, which should be little beside the images.
     most = max(2, max(_PRODUCT_BYTES, 16 * math.prod(kernel_shape)) // image_bytes)
     return partial(product, strides=strides, **options), blocks.images_at_once(x.shape[0], most)
-
-
-def _images_of_a_convolution(x_shape, out_shape, kernel_shape, strides, dtype):
-    """Returns with how many images one convolution gives a kernel's gradient fastest, 0 where products are faster.
-
-    Measured in experiments/benchmarks/convolution.py, and with other shapes.
-    """
-    rows, columns, in_channels, out_channels = kernel_shape
-    batch, height, width, _ = x_shape
-    places, is_dense, most_channels = rows * columns, tuple(strides) == (1, 1), max(in_channels, out_channels)
-    if places == 1:
-        return 0
-    has_small_patches = is_dense and places <= 9 and in_channels <= _FEWER_CHANNELS and out_channels > _NARROW_CHANNELS
-    if onednn.is_on_offer():
-        return 0 if has_small_patches and dtype == jnp.float32 else _MANY_IMAGES
-    if dtype != jnp.float32 or has_small_patches:
-        return 0
-    is_narrow = is_dense and places >= 9 and out_channels <= _NARROW_CHANNELS
-    if is_narrow and in_channels <= _FEW_CHANNELS:
-        return 2 * _MANY_IMAGES
-    if not machine.has_avx512():
-        return 0
-    if height * width <= _FEW_PIXELS and batch >= _MANY_IMAGES and most_channels <= _MANY_CHANNELS:
-        return _MANY_IMAGES
-    if is_narrow:
-        return 0
-    if jax.__version_info__ >= (0, 12):
-        is_large = math.prod(x_shape[1:]) + math.prod(out_shape[1:]) > _IMAGE_NUMBERS
-        pays = most_channels <= _YNNPACK_CHANNELS and batch >= _MANY_IMAGES
-        return (1 if is_large else _MANY_IMAGES) if pays else 0
-    return _MANY_IMAGES // 2 if not is_dense or min(in_channels, out_channels) <= _EIGEN_CHANNELS else 0
 
 
 def _product_of_shifted_rows_and_columns(x, out_gradient, *, kernel_shape, strides, pads, precision):

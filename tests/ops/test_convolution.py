@@ -12,7 +12,7 @@ from jax import lax
 
 import fcnn
 from fcnn import compilation, ops
-from fcnn.ops import machine, products
+from fcnn.ops import direct, machine, onednn, products
 
 
 def stock(x, kernel, strides, padding):
@@ -123,6 +123,25 @@ def test_kernel_gradients_that_go_through_a_batch_in_parts(x_shape, kernel_shape
 )
 def test_kernel_gradients_as_convolutions(x_shape, kernel_shape, strides):
     assert_equals_stock(x_shape, kernel_shape, strides, "SAME", with_onednn=True)
+
+
+def test_which_kernel_gradients_are_convolutions(monkeypatch):
+    monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2"})
+
+    def images(size, channels, window, stride=1, outputs=32):
+        shapes = (256, size, size, channels), (256, size // stride, size // stride, outputs)
+        kernel_shape = (window, window, channels, outputs)
+        return direct.images_at_once(*shapes, kernel_shape, (stride, stride), jnp.dtype("float32"))
+
+    assert images(32, 32, 3) == images(32, 32, 3, stride=2) == 0
+    with onednn.on_offer():
+        assert images(32, 32, 3) == images(32, 32, 3, stride=2) == 16
+        assert images(32, 32, 1) == images(32, 3, 3) == 0
+    assert images(32, 3, 3, outputs=16) == 32
+
+    monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2", "avx512f"})
+    assert images(32, 32, 3, stride=2) in (8, 16)
+    assert images(32, 32, 1) == images(32, 32, 3, outputs=16) == 0
 
 
 @pytest.mark.parametrize(
