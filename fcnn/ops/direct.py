@@ -1,6 +1,7 @@
 """XLA's own convolution, in the form that it has the fastest routine for on a CPU."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ _BATCH_NUMBERS = 2**20
 # How many images a kernel's gradient is made of at a time, and twice as many where each has so few numbers.
 _IMAGES = 16
 _SMALL_NUMBERS = 2**13
+# A convolution with fewer images as its channels is slow.
+_FEW_IMAGES = 4
 # Of so few channels, the patches of a small kernel are cheap to copy.
 _PATCH_CHANNELS = 4
 # With more channels than these and few outputs, rows and columns make the smaller product.
@@ -70,14 +73,13 @@ def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
 
 
 def kernel_gradient(x, out_gradient, *, kernel_shape, strides, pads, precision):
-    """Computes the gradient of a convolution to its kernel as one convolution.
+    """Computes the gradient of a convolution to its kernel as one convolution, as XLA does.
 
-    The images are its channels, and each weight sees the whole gradient, moved to its place. Where an image's channels
-    lie beside each other along its width, and the gradient's columns as far apart as there are channels, the weights of
-    all channels and columns are one long row of outputs, which is what such routines are fast with.
+    The images are its channels, the images' channels its images, and each weight sees the whole gradient, moved to its
+    place. XLA's own has another layout, which is slow inside a loop.
 
     Args:
-        x: images, as many as `images_at_once` says.
+        x: images, as many as `choose_kernel_gradient` says.
         out_gradient: gradient to the convolution's output.
         kernel_shape: shape of the kernel.
         strides: strides of the convolution.
@@ -87,6 +89,19 @@ def kernel_gradient(x, out_gradient, *, kernel_shape, strides, pads, precision):
     Returns:
         The gradient, like the kernel [rows, columns, in_channel, out_channel].
     """
+    x, y = x.transpose(3, 1, 2, 0), out_gradient.transpose(1, 2, 0, 3)
+    options = {"rhs_dilation": strides, "dimension_numbers": _NHWC, "precision": precision}
+    out = lax.conv_general_dilated(x, y, (1, 1), pads, **options)
+    # With a stride, the last pixels of an image may have seen no output.
+    return out[:, : kernel_shape[0], : kernel_shape[1]].transpose(1, 2, 0, 3)
+
+
+def kernel_gradient_in_rows(x, out_gradient, *, kernel_shape, strides, pads, precision):
+    """Computes what `kernel_gradient` does, with the images' channels beside each other along their width.
+
+    Where the gradient's columns are as far apart as there are channels, the weights of all channels and columns are one
+    long row of outputs, which is what such routines are fast with.
+    """
     (rows, columns, in_channels, out_channels), (batch, height, width, _) = kernel_shape, x.shape
     groups = 2 if out_channels <= _OUTPUTS and in_channels % 2 == 0 else 1
     channels = in_channels // groups
@@ -95,13 +110,12 @@ def kernel_gradient(x, out_gradient, *, kernel_shape, strides, pads, precision):
     y = out_gradient.transpose(1, 2, 0, 3)
     pads, steps = (pads[0], [pad * channels for pad in pads[1]]), (strides[0], strides[1] * channels)
     out = lax.conv_general_dilated(x, y, (1, 1), pads, rhs_dilation=steps, dimension_numbers=_NHWC, precision=precision)
-    # With a stride, the last pixels of an image may have seen no output.
     out = out[:, :rows, : columns * channels].reshape(groups, rows, columns, channels, out_channels)
     return out.transpose(1, 2, 0, 3, 4).reshape(kernel_shape)
 
 
-def images_at_once(x_shape, out_shape, kernel_shape, strides, dtype) -> int:
-    """Returns how many images of each device to hand to `kernel_gradient`, 0 where products are faster.
+def choose_kernel_gradient(x_shape, out_shape, kernel_shape, strides, dtype) -> tuple[Callable, int] | None:
+    """Returns the faster one of the two above, and how many images of each device to hand it; None if products are.
 
     Args:
         x_shape: shape of all images.
@@ -111,46 +125,63 @@ def images_at_once(x_shape, out_shape, kernel_shape, strides, dtype) -> int:
         dtype: of the images.
     """
     batch, image_numbers = x_shape[0], math.prod(x_shape[1:]) + math.prod(out_shape[1:])
-    most = _most_images(x_shape, image_numbers, kernel_shape, strides, dtype)
-    if most == 0:
-        return 0
-    most = max(most, 2 * _IMAGES) if image_numbers <= _SMALL_NUMBERS else most
-    most = max(1, min(most, _BYTES // (image_numbers * dtype.itemsize)))
-    size, of_a_device = blocks.images_at_once(batch, most), blocks.images_at_once(batch, batch)
+    function, most = _choose(x_shape, image_numbers, kernel_shape, strides, dtype)
+    if function is None:
+        return None
+    of_a_device, is_small = blocks.images_at_once(batch, batch), image_numbers <= _SMALL_NUMBERS
     if jax.__version_info__ >= (0, 12) and of_a_device * image_numbers <= _BATCH_NUMBERS:
-        return of_a_device
-    # Where a batch has no such part, all of it is faster than one after the other.
-    return size if 4 * size > most else of_a_device
+        return function, of_a_device
+    most = max(most, 2 * _IMAGES) if is_small else most
+    if function is kernel_gradient and most >= of_a_device:
+        return function, of_a_device
+    most = max(1, min(most, _BYTES // (image_numbers * dtype.itemsize)))
+    size = blocks.largest_divisor(of_a_device, most)
+    if size % 2 and not onednn.is_on_offer():
+        # XLA's own routines are three times as slow with an odd number of images, save for a single one.
+        size = 1 if of_a_device % 2 or most == 1 else 2 * blocks.largest_divisor(of_a_device // 2, most // 2)
+    if 4 * size >= most:
+        return function, size
+    # Where a batch has no such part, one by one or all of it is faster than small ones.
+    is_fast_alone = function is kernel_gradient_in_rows and not onednn.is_on_offer() and not is_small
+    return function, 1 if is_fast_alone else of_a_device
 
 
-def _most_images(x_shape, image_numbers, kernel_shape, strides, dtype):
-    """Returns with how many images `kernel_gradient` is fastest, 0 where products are faster.
+def _choose(x_shape, image_numbers, kernel_shape, strides, dtype):
+    """Returns the function, or None, and with how many images it is fastest.
 
     Measured in experiments/benchmarks/convolution.py, and with other shapes.
     """
     batch, height, width, _ = x_shape
     rows, columns, in_channels, out_channels = kernel_shape
     places, is_dense, most_channels = rows * columns, tuple(strides) == (1, 1), max(in_channels, out_channels)
-    if places == 1:
-        return 0
     has_small_patches = is_dense and places <= 9 and in_channels <= _PATCH_CHANNELS and out_channels > _OUTPUTS
+    if places == 1 or (has_small_patches and dtype == jnp.float32):
+        return None, 0
     if onednn.is_on_offer():
-        return 0 if has_small_patches and dtype == jnp.float32 else _IMAGES
-    if dtype != jnp.float32 or has_small_patches:
-        return 0
-    has_few_outputs = is_dense and places >= 9 and out_channels <= _OUTPUTS
-    if has_few_outputs and in_channels <= _NARROW_CHANNELS:
-        return 2 * _IMAGES
+        return kernel_gradient_in_rows, _IMAGES
+    if dtype != jnp.float32:
+        return None, 0
+    has_few_outputs, is_narrow = out_channels <= _OUTPUTS, in_channels <= _NARROW_CHANNELS
+    if is_dense and places >= 9 and has_few_outputs and is_narrow:
+        return kernel_gradient, 2 * _IMAGES
     if not machine.has_avx512():
-        return 0
+        return None, 0
     if height * width <= _FEW_PIXELS and batch >= _IMAGES and most_channels <= _FEW_PIXELS_CHANNELS:
-        return _IMAGES
-    if has_few_outputs:
-        return 0
+        return kernel_gradient_in_rows, _IMAGES
+    if is_dense and places >= 9 and has_few_outputs:
+        return None, 0
     if jax.__version_info__ >= (0, 12):
-        pays = most_channels <= _YNNPACK_CHANNELS and batch >= _IMAGES
-        return (1 if image_numbers > _LARGE_NUMBERS else _IMAGES) if pays else 0
-    return _IMAGES // 2 if not is_dense or min(in_channels, out_channels) <= _EIGEN_CHANNELS else 0
+        if most_channels <= _YNNPACK_CHANNELS and batch >= _IMAGES:
+            return kernel_gradient_in_rows, 1 if image_numbers > _LARGE_NUMBERS else _IMAGES
+        has_few_outputs = out_channels <= in_channels
+    # A number of a patch is copied and then used once for each output, which may be too few to pay for the copy.
+    if not is_dense and has_few_outputs and not is_narrow and batch >= _FEW_IMAGES:
+        return kernel_gradient, batch
+    if jax.__version_info__ >= (0, 12):
+        return None, 0
+    if not is_dense or min(in_channels, out_channels) <= _EIGEN_CHANNELS:
+        return kernel_gradient_in_rows, _IMAGES // 2
+    return None, 0
 
 
 def _pairs_of_outputs(x, kernel, pads, precision):

@@ -13,9 +13,10 @@ from jax import lax
 from fcnn.ops import bfloat16, blocks, direct, onednn, products, winograd
 from fcnn.ops.products import pad_images
 
-# Up to so many channels of the pixels that a stride steps over, XLA's convolution with a dilated input is slower than
-# one that has them all in a pixel.
-_SUB_PIXEL_CHANNELS = 64
+# Up to so many channels of the pixels that a stride steps over, a convolution that has them all in a pixel may be
+# faster than XLA's with a dilated input: it fills registers of so many numbers, and has nothing to add to the image
+# afterwards, where each number takes as long as so many multiply-adds.
+_SUB_PIXEL_CHANNELS, _REGISTER, _ADDED = 96, 16, 64
 # Up to so many channels, the pixels of a patch are gathered channel by channel, along whole rows of an image.
 _FEW_CHANNELS = 8
 # What is made of a few images for a product stays in the caches.
@@ -40,10 +41,9 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
     """
     in_bfloat16 = bfloat16.pays(kernel.shape, out_gradient.dtype)
     as_products = in_bfloat16 and not onednn.is_on_offer()
-    has_few_channels = math.prod(strides) * x_shape[-1] <= _SUB_PIXEL_CHANNELS
     # XLA takes two rows that are dilated by two for groups, which aborts the process where it exchanges the operands.
     looks_grouped = any(k == stride == 2 for k, stride in zip(kernel.shape, strides, strict=False))
-    if strides != (1, 1) and (in_bfloat16 or has_few_channels or looks_grouped):
+    if strides != (1, 1) and (in_bfloat16 or looks_grouped or sub_pixel_pays(kernel.shape, strides)):
         return _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision)
     around = [
         (k - 1 - low, size + low - (n - 1) * stride - 1)
@@ -60,6 +60,19 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
     if winograd.pays(out_gradient.shape, kernel.shape, strides, around, out_gradient.dtype):
         return winograd.convolution(out_gradient, flipped, around, precision, in_axis=1)
     return direct.convolution(out_gradient, backward, (1, 1), around, precision, strides)
+
+
+def sub_pixel_pays(kernel_shape, strides):
+    """Returns whether the sub-pixel convolution takes less time than XLA's, by what both of them do for an output.
+
+    XLA multiplies the gradient of an output with all weights, and adds what each gives to its place in the image.
+    """
+    rows, columns, in_channels, out_channels = kernel_shape
+    steps = math.prod(-(-k // stride) for k, stride in zip((rows, columns), strides, strict=True))
+    channels = math.prod(strides) * in_channels
+    as_sub_pixels = steps * max(channels, _REGISTER) * out_channels
+    as_xla = rows * columns * in_channels * (out_channels + _ADDED)
+    return steps == 1 or (channels <= _SUB_PIXEL_CHANNELS and as_sub_pixels <= as_xla)
 
 
 def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision):
@@ -114,10 +127,11 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
 def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     """Returns a function of images and gradients that gives the kernel's, and how many images to hand it at once."""
     options = {"kernel_shape": kernel_shape, "pads": pads, "precision": precision}
-    size = direct.images_at_once(x.shape, out_gradient.shape, kernel_shape, strides, x.dtype)
+    as_convolution = direct.choose_kernel_gradient(x.shape, out_gradient.shape, kernel_shape, strides, x.dtype)
     winograd_pays = winograd.pays(x.shape, kernel_shape, strides, pads, x.dtype)
-    if size and (onednn.is_on_offer() or not winograd_pays):
-        return partial(direct.kernel_gradient, strides=strides, **options), size
+    if as_convolution and (onednn.is_on_offer() or not winograd_pays):
+        function, size = as_convolution
+        return partial(function, strides=strides, **options), size
     if strides == (1, 1) and bfloat16.pays(kernel_shape, x.dtype):
         size = bfloat16.images_at_once(x.shape, out_gradient.shape, kernel_shape)
         return partial(bfloat16.kernel_gradient, **options), size

@@ -12,7 +12,7 @@ from jax import lax
 
 import fcnn
 from fcnn import compilation, ops
-from fcnn.ops import direct, machine, onednn, products
+from fcnn.ops import direct, gradients, machine, onednn, products
 
 
 def stock(x, kernel, strides, padding):
@@ -124,24 +124,62 @@ def test_kernel_gradients_that_go_through_a_batch_in_parts(x_shape, kernel_shape
 def test_kernel_gradients_as_convolutions(x_shape, kernel_shape, strides):
     assert_equals_stock(x_shape, kernel_shape, strides, "SAME", with_onednn=True)
 
+    random = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(random.standard_normal(shape), jnp.float32) for shape in (x_shape, kernel_shape))
+    pads = ops.convolution.explicit_padding(x_shape[1:3], kernel_shape[:2], strides, "SAME")
+    cotangent = jnp.ones_like(stock(x, kernel, strides, pads)) * x[:, :1, :1, :1]
+
+    @jax.jit
+    def both(x, kernel, cotangent):
+        options = {"kernel_shape": kernel_shape, "strides": strides, "pads": pads, "precision": None}
+        found = [f(x, cotangent, **options) for f in (direct.kernel_gradient, direct.kernel_gradient_in_rows)]
+        return found, jax.vjp(lambda kernel: stock(x, kernel, strides, pads), kernel)[1](cotangent)[0]
+
+    found, expected = both(x, kernel, cotangent)
+    assert max(relative_error(gradient, expected) for gradient in found) < 1e-5
+
 
 def test_which_kernel_gradients_are_convolutions(monkeypatch):
     monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
 
-    def images(size, channels, window, stride=1, outputs=32):
-        shapes = (256, size, size, channels), (256, size // stride, size // stride, outputs)
+    def chosen(size, channels, window, stride=1, outputs=32, batch=256):
+        shapes = (batch, size, size, channels), (batch, size // stride, size // stride, outputs)
         kernel_shape = (window, window, channels, outputs)
-        return direct.images_at_once(*shapes, kernel_shape, (stride, stride), jnp.dtype("float32"))
+        return direct.choose_kernel_gradient(*shapes, kernel_shape, (stride, stride), jnp.dtype("float32"))
 
-    assert images(32, 32, 3) == images(32, 32, 3, stride=2) == 0
+    assert chosen(32, 32, 3) is chosen(32, 32, 3, stride=2) is None
     with onednn.on_offer():
-        assert images(32, 32, 3) == images(32, 32, 3, stride=2) == 16
-        assert images(32, 32, 1) == images(32, 3, 3) == 0
-    assert images(32, 3, 3, outputs=16) == 32
+        assert chosen(32, 32, 3) == chosen(32, 32, 3, stride=2) == (direct.kernel_gradient_in_rows, 16)
+        assert chosen(32, 32, 1) is chosen(32, 3, 3) is None
+        assert chosen(32, 32, 3, batch=275) == (direct.kernel_gradient_in_rows, 11)
+    assert chosen(32, 3, 3, outputs=16) == (direct.kernel_gradient, 32)
+    assert chosen(64, 3, 3, outputs=16, batch=300) == (direct.kernel_gradient, 20)
 
     monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2", "avx512f"})
-    assert images(32, 32, 3, stride=2) in (8, 16)
-    assert images(32, 32, 1) == images(32, 32, 3, outputs=16) == 0
+    function, images = chosen(32, 32, 3, stride=2)
+    assert (function, images) in [(direct.kernel_gradient_in_rows, 8), (direct.kernel_gradient_in_rows, 16)]
+    assert chosen(32, 32, 1) is chosen(32, 32, 3, outputs=16) is None
+    # No odd number of images but a single one; few outputs of a stride as XLA does, save for few images.
+    assert chosen(32, 32, 3, stride=2, batch=250)[1] in (2, 10)
+    assert chosen(32, 32, 3, stride=2, batch=125)[1] == 1
+    assert chosen(32, 96, 3, stride=2, outputs=16) == (direct.kernel_gradient, 256)
+    assert chosen(32, 96, 3, stride=2, outputs=16, batch=2) != (direct.kernel_gradient, 2)
+
+
+@pytest.mark.parametrize(
+    ("kernel_shape", "stride", "pays"),
+    [
+        ((11, 11, 3, 64), 4, True),
+        ((7, 7, 3, 64), 2, True),
+        ((16, 16, 3, 768), 16, True),
+        ((2, 2, 128, 256), 2, True),
+        ((5, 5, 3, 384), 2, False),
+        ((3, 3, 64, 128), 2, False),
+    ],
+)
+def test_which_gradients_to_images_are_sub_pixel_convolutions(kernel_shape, stride, pays):
+    assert gradients.sub_pixel_pays(kernel_shape, (stride, stride)) == pays
 
 
 @pytest.mark.parametrize(
