@@ -16,6 +16,8 @@ from fcnn.ops.transposition import derivative_of
 Padding = str | Sequence[tuple[int, int]]
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
+# With so many outputs, a copy of the pixels that a stride does not step over pays for a product.
+_COPY_OUTPUTS = 128
 _NHWC_NUMBERS = lax.conv_dimension_numbers((1,) * 4, (1,) * 4, _NHWC)
 
 
@@ -103,7 +105,8 @@ def _formulation_on_cpu(x_shape, kernel_shape, strides, pads, dtype):
         return _in_float32(products.full_size_product)
     is_product = max(in_channels, out_channels) > 16 or strides != (1, 1)
     if (rows, columns) == (1, 1) and is_product and not bfloat16.pays(kernel_shape, dtype):
-        return _in_float32(products.pointwise_product)
+        copy_pays = strides == (1, 1) or out_channels > _COPY_OUTPUTS
+        return _in_float32(products.pointwise_product if copy_pays else _strided_pointwise_convolution)
     is_narrow = in_channels <= 8 and out_channels <= 16
     if is_narrow and strides == (1, 1) and rows * columns >= 9 and not onednn.is_on_offer():
         for block in (4, 2) if in_channels == 1 else (2,):
@@ -179,3 +182,22 @@ def _tangent_of_product(block, strides, pads, precision, primals, tangents):
 
 
 _product_of_output_blocks.defjvp(_tangent_of_product, symbolic_zeros=True)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _strided_pointwise_convolution(x, kernel, strides, pads, precision):
+    """Computes XLA's convolution, which copies no pixels, with the gradients of the product."""
+    return direct.convolution(x, kernel, strides, pads, precision)
+
+
+def _tangent_of_strided_pointwise(strides, pads, precision, primals, tangents):
+    (x, kernel), (x_tangent, kernel_tangent) = primals, tangents
+    out = _strided_pointwise_convolution(x, kernel, strides, pads, precision)
+    return out, sum(
+        products.pointwise_product(*operands, strides, pads, precision)
+        for operands, tangent in (((x_tangent, kernel), x_tangent), ((x, kernel_tangent), kernel_tangent))
+        if not isinstance(tangent, SymbolicZero)
+    )
+
+
+_strided_pointwise_convolution.defjvp(_tangent_of_strided_pointwise, symbolic_zeros=True)

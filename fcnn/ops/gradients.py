@@ -10,7 +10,7 @@ from functools import partial
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import bfloat16, blocks, direct, onednn, products, winograd
+from fcnn.ops import bfloat16, blocks, direct, kernel_convolution, onednn, products, winograd
 from fcnn.ops.products import pad_images
 
 # Up to so many channels of the pixels that a stride steps over, a convolution that has them all in a pixel may be
@@ -127,7 +127,7 @@ def kernel_gradient(x, out_gradient, kernel_shape, strides, pads, precision):
 def _choose_product(x, out_gradient, kernel_shape, strides, pads, precision):
     """Returns a function of images and gradients that gives the kernel's, and how many images to hand it at once."""
     options = {"kernel_shape": kernel_shape, "pads": pads, "precision": precision}
-    as_convolution = direct.choose_kernel_gradient(x.shape, out_gradient.shape, kernel_shape, strides, x.dtype)
+    as_convolution = kernel_convolution.choose(x.shape, out_gradient.shape, kernel_shape, strides, x.dtype)
     winograd_pays = winograd.pays(x.shape, kernel_shape, strides, pads, x.dtype)
     if as_convolution and (onednn.is_on_offer() or not winograd_pays):
         function, size = as_convolution

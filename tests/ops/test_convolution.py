@@ -12,7 +12,7 @@ from jax import lax
 
 import fcnn
 from fcnn import compilation, ops
-from fcnn.ops import direct, gradients, machine, onednn, products
+from fcnn.ops import gradients, kernel_convolution, machine, onednn, products
 
 
 def stock(x, kernel, strides, padding):
@@ -132,7 +132,7 @@ def test_kernel_gradients_as_convolutions(x_shape, kernel_shape, strides):
     @jax.jit
     def both(x, kernel, cotangent):
         options = {"kernel_shape": kernel_shape, "strides": strides, "pads": pads, "precision": None}
-        found = [f(x, cotangent, **options) for f in (direct.kernel_gradient, direct.kernel_gradient_in_rows)]
+        found = [f(x, cotangent, **options) for f in (kernel_convolution.plain, kernel_convolution.in_rows)]
         return found, jax.vjp(lambda kernel: stock(x, kernel, strides, pads), kernel)[1](cotangent)[0]
 
     found, expected = both(x, kernel, cotangent)
@@ -146,25 +146,25 @@ def test_which_kernel_gradients_are_convolutions(monkeypatch):
     def chosen(size, channels, window, stride=1, outputs=32, batch=256):
         shapes = (batch, size, size, channels), (batch, size // stride, size // stride, outputs)
         kernel_shape = (window, window, channels, outputs)
-        return direct.choose_kernel_gradient(*shapes, kernel_shape, (stride, stride), jnp.dtype("float32"))
+        return kernel_convolution.choose(*shapes, kernel_shape, (stride, stride), jnp.dtype("float32"))
 
     assert chosen(32, 32, 3) is chosen(32, 32, 3, stride=2) is None
     with onednn.on_offer():
-        assert chosen(32, 32, 3) == chosen(32, 32, 3, stride=2) == (direct.kernel_gradient_in_rows, 16)
+        assert chosen(32, 32, 3) == chosen(32, 32, 3, stride=2) == (kernel_convolution.in_rows, 16)
         assert chosen(32, 32, 1) is chosen(32, 3, 3) is None
-        assert chosen(32, 32, 3, batch=275) == (direct.kernel_gradient_in_rows, 11)
-    assert chosen(32, 3, 3, outputs=16) == (direct.kernel_gradient, 32)
-    assert chosen(64, 3, 3, outputs=16, batch=300) == (direct.kernel_gradient, 20)
+        assert chosen(32, 32, 3, batch=275) == (kernel_convolution.in_rows, 11)
+    assert chosen(32, 3, 3, outputs=16) == (kernel_convolution.plain, 32)
+    assert chosen(64, 3, 3, outputs=16, batch=300) == (kernel_convolution.plain, 20)
 
     monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2", "avx512f"})
     function, images = chosen(32, 32, 3, stride=2)
-    assert (function, images) in [(direct.kernel_gradient_in_rows, 8), (direct.kernel_gradient_in_rows, 16)]
+    assert (function, images) in [(kernel_convolution.in_rows, 8), (kernel_convolution.in_rows, 16)]
     assert chosen(32, 32, 1) is chosen(32, 32, 3, outputs=16) is None
     # No odd number of images but a single one; few outputs of a stride as XLA does, save for few images.
     assert chosen(32, 32, 3, stride=2, batch=250)[1] in (2, 10)
     assert chosen(32, 32, 3, stride=2, batch=125)[1] == 1
-    assert chosen(32, 96, 3, stride=2, outputs=16) == (direct.kernel_gradient, 256)
-    assert chosen(32, 96, 3, stride=2, outputs=16, batch=2) != (direct.kernel_gradient, 2)
+    assert chosen(32, 96, 3, stride=2, outputs=16) == (kernel_convolution.plain, 256)
+    assert chosen(32, 96, 3, stride=2, outputs=16, batch=2) != (kernel_convolution.plain, 2)
 
 
 @pytest.mark.parametrize(
