@@ -54,11 +54,10 @@ def plain(x, out_gradient, *, kernel_shape, strides, pads, precision):
     Returns:
         The gradient, like the kernel [rows, columns, in_channel, out_channel].
     """
+    x, pads = _without_unseen_pixels(x, kernel_shape, strides, pads)
     x, y = x.transpose(3, 1, 2, 0), out_gradient.transpose(1, 2, 0, 3)
     options = {"rhs_dilation": strides, "dimension_numbers": _NHWC, "precision": precision}
-    out = lax.conv_general_dilated(x, y, (1, 1), pads, **options)
-    # With a stride, the last pixels of an image may have seen no output.
-    return out[:, : kernel_shape[0], : kernel_shape[1]].transpose(1, 2, 0, 3)
+    return lax.conv_general_dilated(x, y, (1, 1), pads, **options).transpose(1, 2, 0, 3)
 
 
 def in_rows(x, out_gradient, *, kernel_shape, strides, pads, precision):
@@ -67,6 +66,7 @@ def in_rows(x, out_gradient, *, kernel_shape, strides, pads, precision):
     Where the gradient's columns are as far apart as there are channels, the weights of all channels and columns are one
     long row of outputs, which is what such routines are fast with.
     """
+    x, pads = _without_unseen_pixels(x, kernel_shape, strides, pads)
     (rows, columns, in_channels, out_channels), (batch, height, width, _) = kernel_shape, x.shape
     groups = 2 if out_channels <= _OUTPUTS and in_channels % 2 == 0 else 1
     channels = in_channels // groups
@@ -75,8 +75,17 @@ def in_rows(x, out_gradient, *, kernel_shape, strides, pads, precision):
     y = out_gradient.transpose(1, 2, 0, 3)
     pads, steps = (pads[0], [pad * channels for pad in pads[1]]), (strides[0], strides[1] * channels)
     out = lax.conv_general_dilated(x, y, (1, 1), pads, rhs_dilation=steps, dimension_numbers=_NHWC, precision=precision)
-    out = out[:, :rows, : columns * channels].reshape(groups, rows, columns, channels, out_channels)
-    return out.transpose(1, 2, 0, 3, 4).reshape(kernel_shape)
+    return out.reshape(groups, rows, columns, channels, out_channels).transpose(1, 2, 0, 3, 4).reshape(kernel_shape)
+
+
+def _without_unseen_pixels(x, kernel_shape, strides, pads):
+    """Returns images and padding without the last pixels, which no output has seen: a stride may leave some."""
+    seen = []
+    for size, k, stride, (low, high) in zip(x.shape[1:3], kernel_shape[:2], strides, pads, strict=True):
+        high -= (size + low + high - k) % stride
+        seen.append((size + min(high, 0), (low, max(high, 0))))
+    (height, pads_h), (width, pads_w) = seen
+    return x[:, :height, :width], (pads_h, pads_w)
 
 
 def choose(x_shape, out_shape, kernel_shape, strides, dtype) -> tuple[Callable, int] | None:
