@@ -89,7 +89,7 @@ def _without_unseen_pixels(x, kernel_shape, strides, pads):
 
 
 def choose(x_shape, out_shape, kernel_shape, strides, dtype) -> tuple[Callable, int] | None:
-    """Returns the faster one of the two above, and how many images of each device to hand it; None if products are.
+    """Returns the faster of `plain` and `in_rows`, and how many images of each device to hand it; None if products are.
 
     Args:
         x_shape: shape of all images.
