@@ -1,12 +1,10 @@
 """Functional convolutional networks in JAX and Flax."""
 
 from fcnn import augment, data, models, ops, parallel, pretrained, report, training
-from fcnn.command_line import run_experiment
-from fcnn.compilation import jit
+from fcnn.commands import run_experiment
 from fcnn.data import Dataset, FolderLoader, Loader, Split, balanced_subset, channel_statistics, load_dataset
 from fcnn.errors import InputError
-from fcnn.examine import examine_run
-from fcnn.memory import keep_freed_memory
+from fcnn.machine import jit, keep_freed_memory
 from fcnn.models import (
     Body,
     FrozenNorms,
@@ -22,6 +20,7 @@ from fcnn.models import (
 from fcnn.parallel import make_mesh
 from fcnn.pretrained import convert_torchvision, export_torchvision, load_pretrained, preprocess
 from fcnn.report import report_run
+from fcnn.runs import load_checkpoint, open_run
 from fcnn.training import (
     TrainState,
     by_path,
@@ -29,19 +28,18 @@ from fcnn.training import (
     evaluate,
     fit,
     freeze,
-    load_checkpoint,
     make_eval_step,
     make_optimizer,
     make_predict_step,
     make_prepare,
     make_train_step,
     match_parameters,
-    open_run,
     predict,
     scan_steps,
     step_decay,
     warmup_cosine,
 )
+from fcnn.use import examine_run
 
 __all__ = [
     "Body",

@@ -9,19 +9,22 @@ import fcnn
 
 PACKAGE = Path(fcnn.__file__).parent
 ARROWS = {
-    "training": {"compilation", "memory", "parallel"},
-    "compilation": {"ops"},
-    "models": {"ops"},
+    "commands": {"data", "machine", "models", "parallel", "pretrained", "report", "runs", "tasks", "training", "use"},
+    "use": {"data", "machine", "models", "parallel", "pretrained", "report", "runs", "tasks", "training"},
+    "training": {"machine", "parallel", "runs"},
+    "runs": {"parallel"},
     "pretrained": {"models"},
+    "tasks": {"ops"},
+    "models": {"ops"},
+    "machine": {"ops"},
+    "augment": set(),
     "data": set(),
     "ops": set(),
-    "augment": set(),
     "parallel": set(),
     "report": set(),
-    "errors": set(),
-    "memory": set(),
-    "patterns": set(),
 }
+# What every room may use.
+TOOLS = {"arrays", "errors", "files", "patterns", "photos"}
 
 
 def imports(path):
@@ -40,7 +43,7 @@ def room_of(path):
 def test_room_imports_only_what_its_arrows_say(room):
     files = [path for path in PACKAGE.rglob("*.py") if room_of(path) == room]
     assert files
-    allowed = ARROWS[room] | {room, "errors", "patterns"}
+    allowed = ARROWS[room] | TOOLS | {room}
     for path in files:
         reached = {name.split(".")[1] for name in imports(path) if name.startswith("fcnn.")}
         assert reached <= allowed, f"{path} imports {reached - allowed}"
@@ -53,7 +56,13 @@ def test_only_models_import_flax_linen():
 
 def test_every_room_is_known():
     rooms = {room_of(path) for path in PACKAGE.rglob("*.py")}
-    assert rooms == ARROWS.keys() | {"__init__", "__main__", "command_line", "examine"}
+    assert rooms == ARROWS.keys() | TOOLS | {"__init__", "__main__"}
+
+
+@pytest.mark.parametrize("tool", sorted(TOOLS))
+def test_tools_use_each_other_only(tool):
+    reached = {name.split(".")[1] for name in imports(PACKAGE / f"{tool}.py") if name.startswith("fcnn.")}
+    assert reached <= TOOLS
 
 
 def test_public_names_exist():

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fcnn.data.dataset import Split
 from fcnn.errors import InputError, unknown_name
+from fcnn.photos import to_rgb
 
 _FORMATS = ("JPEG", "PNG")
 
@@ -103,7 +104,7 @@ def decode_image(path: Path, transform: Transform) -> UInt8[np.ndarray, "height 
     try:
         with Image.open(path, formats=_FORMATS) as image:
             image.load()
-            decoded = _to_rgb(image)
+            decoded = to_rgb(image)
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: is not a JPEG or PNG image") from error
     except Exception as error:
@@ -124,10 +125,3 @@ def evaluation_crop(image: Image.Image, size: int = 224) -> Image.Image:
         size: height and width of the result, in pixels.
     """
     return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR, bleed=1 / 16)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow cuts 16-bit grey values off at 255 where they should be scaled.
-        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
-    return image.convert("RGB")

@@ -24,7 +24,7 @@ def load_tensorflow_dataset(name: str, data_dir: Path | None) -> Dataset:
             with one label.
     """
     # Imported here because it takes long, as TFDS does below, and only users of TFDS should wait.
-    from fcnn.data.prepare import prepare
+    from fcnn.data.prepare_tfds import prepare
 
     builder = _builder(name, data_dir)
     if not builder.is_prepared():

@@ -1,6 +1,5 @@
 """Published weights into variables, and the reading of weight files."""
 
-from fcnn.pretrained.classify import Classification, classify
 from fcnn.pretrained.convert import convert_torchvision, export_torchvision
 from fcnn.pretrained.facts import PUBLISHED_WEIGHTS, PublishedWeights, imagenet_class_names, published_weights
 from fcnn.pretrained.load import load_pretrained
@@ -9,10 +8,8 @@ from fcnn.pretrained.weight_files import read_weights
 
 __all__ = [
     "PUBLISHED_WEIGHTS",
-    "Classification",
     "EvaluationTransform",
     "PublishedWeights",
-    "classify",
     "convert_torchvision",
     "export_torchvision",
     "imagenet_class_names",

@@ -4,7 +4,6 @@ import hashlib
 import http.client
 import os
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from fcnn.errors import InputError
+from fcnn.files import replacing
 from fcnn.pretrained.facts import PUBLISHED_ADDRESS
 from fcnn.pretrained.weight_files import check_hash
 
@@ -68,15 +68,8 @@ def _failed(address: str, path: Path, reason: str) -> InputError:
 def _fetch(address: str, path: Path) -> None:
     with urllib.request.urlopen(address, timeout=_TIMEOUT_SECONDS) as response:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                sha256 = _copy(response, file, path.name)
-            check_hash(path.name, sha256)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replacing(path) as file:
+            check_hash(path.name, _copy(response, file, path.name))
 
 
 def _copy(response: http.client.HTTPResponse, file: BinaryIO, name: str) -> str:

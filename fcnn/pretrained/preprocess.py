@@ -8,6 +8,7 @@ from jaxtyping import Float32
 from PIL import Image
 
 from fcnn.errors import InputError
+from fcnn.photos import to_rgb
 from fcnn.pretrained.facts import PUBLISHED_WEIGHTS, published_weights
 
 # Beyond this ratio of the sides, resizing the shorter one would blow up the longer one to no use.
@@ -55,7 +56,7 @@ class EvaluationTransform:
         Raises:
             InputError: as for the call.
         """
-        image = _to_rgb(image)
+        image = to_rgb(image)
         width, height = image.size
         short, long = sorted((width, height))
         if short == 0 or long > _MAX_ASPECT_RATIO * short:
@@ -84,21 +85,3 @@ def preprocess(name: str, version: str | None = None, *, path: str | Path | None
     named = [w.version for w in PUBLISHED_WEIGHTS if w.network == name and path and w.file_name == Path(path).name]
     weights = published_weights(name, version or next(iter(named), None))
     return EvaluationTransform(weights.resize, weights.crop, weights.mean, weights.std)
-
-
-def _to_rgb(image: Image.Image | np.ndarray) -> Image.Image:
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-            raise InputError(
-                f"expected an image as a uint8 array [height, width] or [height, width, 1 or 3], "
-                f"found {image.dtype} {list(image.shape)}"
-            )
-        if image.size == 0:
-            raise InputError(f"expected an image of at least one pixel, found the shape {list(image.shape)}")
-        image = Image.fromarray(image.squeeze(2) if image.ndim == 3 and image.shape[2] == 1 else image)
-    if image.mode == "F":
-        raise InputError("an image has floating-point pixels of unknown range, expected 8 or 16 bits")
-    if image.mode.startswith("I"):
-        # Pillow cuts 16-bit grey values off at 255 where they should be scaled.
-        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
-    return image.convert("RGB")

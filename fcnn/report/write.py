@@ -1,6 +1,5 @@
 """Writes the report of a run: a page, and its pictures beside it."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 
 from fcnn.errors import InputError
+from fcnn.files import write_file
 from fcnn.report.feature_maps import FeatureMap
 from fcnn.report.mistakes import Mistakes
 from fcnn.report.page import render_page
@@ -80,8 +80,8 @@ def write_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for section in sections:
-            _replace(folder / f"{section.name}.png", section.picture)
-        _replace(folder / "report.html", page.encode("utf-8"))
+            write_file(folder / f"{section.name}.png", section.picture)
+        write_file(folder / "report.html", page)
         for name in set(_PICTURES) - {section.name for section in sections}:
             (folder / f"{name}.png").unlink(missing_ok=True)
     except OSError as error:
@@ -103,17 +103,7 @@ def save_picture(path: Path, figure: Figure) -> Path:
         InputError: if it cannot be written.
     """
     try:
-        _replace(path, encode_png(figure))
+        write_file(path, encode_png(figure))
     except OSError as error:
         raise InputError(f"the picture {path} cannot be written: {error.strerror}") from error
     return path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file under another name first, so that nobody sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

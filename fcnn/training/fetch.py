@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import jax
 from jaxtyping import PyTree
 
-from fcnn.memory import return_unused_memory
+from fcnn.machine.memory import return_unused_memory
 
 
 def fetch(results: Iterable[PyTree]) -> Iterator[PyTree]:

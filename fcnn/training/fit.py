@@ -16,9 +16,9 @@ from rich.console import Console
 
 from fcnn import parallel
 from fcnn.errors import InputError
+from fcnn.runs.logbook import Progress, Rows, open_logbook
 from fcnn.training.display import TrainingBar, epoch_line
 from fcnn.training.fetch import fetch
-from fcnn.training.logbook import Progress, Rows, open_logbook
 from fcnn.training.state import TrainState
 from fcnn.training.step import TrainStep, compile_ahead, scan_steps
 

@@ -10,12 +10,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from fcnn import parallel
-from fcnn.compilation import jit
 from fcnn.errors import InputError
-from fcnn.memory import return_unused_memory
+from fcnn.machine.compilation import jit
+from fcnn.machine.memory import return_unused_memory
 from fcnn.training.batch import Batch, Metrics, checked_batch, metric_sums
 from fcnn.training.losses import Loss, cross_entropy, kernel_penalty, loss_of_each, smooth_labels
-from fcnn.training.prepare import Prepare, to_unit_range
+from fcnn.training.pixels import Prepare, to_unit_range
 from fcnn.training.state import AUGMENTATION, DROPOUT, TrainState
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]

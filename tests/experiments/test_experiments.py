@@ -103,7 +103,7 @@ def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_no
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """The user's cache folder, and JAX without a setting for its cache."""
-    monkeypatch.setattr("fcnn.command_line.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("fcnn.commands.experiment.cache_folder", lambda: tmp_path / "cache")
     names = "enable_compilation_cache", "compilation_cache_dir", "persistent_cache_min_compile_time_secs"
     before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in names}
     jax.config.update("jax_enable_compilation_cache", True)

@@ -48,7 +48,7 @@ def test_silent_on_a_gpu(monkeypatch, cpu_info):
 
 def test_silent_in_float32_and_asked_for_every_network_in_bfloat16(monkeypatch):
     asked = []
-    monkeypatch.setattr("fcnn.models.warn_if_bfloat16_is_slow", lambda: asked.append(True))
+    monkeypatch.setattr("fcnn.models.networks.warn_if_bfloat16_is_slow", lambda: asked.append(True))
     fcnn.create_model("resnet18")
     assert not asked
     fcnn.create_model("resnet18", dtype=jnp.bfloat16)

@@ -10,7 +10,8 @@ import safetensors.numpy
 
 from fcnn.errors import InputError
 from fcnn.models import create_model
-from fcnn.pretrained import EvaluationTransform, classify, export_torchvision, load_pretrained
+from fcnn.pretrained import EvaluationTransform, export_torchvision, load_pretrained
+from fcnn.use import classify
 
 NAME = "resnet_tiny"
 

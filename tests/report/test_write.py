@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fcnn.errors import InputError
-from fcnn.report import Mistakes, Predictions, write, write_report
+from fcnn.report import Mistakes, Predictions, write_report
 
 PICTURES = ["confusion.png", "curves.png", "feature_maps.png", "kernels.png", "mistakes.png", "predictions.png"]
 
@@ -115,7 +116,7 @@ def test_nothing_is_written_when_drawing_fails(tmp_path, run, monkeypatch):
     def fail(*_):
         raise RuntimeError("drawing failed")
 
-    monkeypatch.setattr(write, "feature_maps_section", fail)
+    monkeypatch.setattr("fcnn.report.write.feature_maps_section", fail)
     with pytest.raises(RuntimeError, match="drawing failed"):
         write_report(tmp_path, **{**run, "title": "another"})
 
@@ -126,7 +127,7 @@ def test_no_temporary_file_stays_when_writing_fails(tmp_path, run, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(write.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(InputError, match=r"cannot be written .*No space left on device"):
         write_report(tmp_path, **run)
 

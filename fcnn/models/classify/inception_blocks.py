@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fcnn.models.inception_layers import max_pool_3x3
+from fcnn.models.classify.inception_layers import max_pool_3x3
 from fcnn.models.layers import AvgPool
 
 

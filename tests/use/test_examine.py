@@ -16,7 +16,8 @@ import fcnn
 def drawn(monkeypatch):
     """What the report was given to draw."""
     given = {}
-    monkeypatch.setattr("fcnn.examine.report_run", lambda folder, **options: given.update(options) or folder / "page")
+    report = "fcnn.use.examine.report_run"
+    monkeypatch.setattr(report, lambda folder, **options: given.update(options) or folder / "page")
     return given
 
 

@@ -36,7 +36,7 @@ def test_freed_memory_is_used_again():
 RESIDENT = """
 import numpy as np
 import fcnn
-from fcnn.memory import return_unused_memory
+from fcnn.machine.memory import return_unused_memory
 fcnn.keep_freed_memory()
 def resident():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")) // 1024

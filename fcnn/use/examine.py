@@ -16,7 +16,7 @@ from fcnn.models import capture, layer_table
 from fcnn.parallel import is_main_process
 from fcnn.report import report_run
 from fcnn.training import TrainState, make_predict_step, predict
-from fcnn.training.prepare import Prepare, to_unit_range
+from fcnn.training.pixels import Prepare, to_unit_range
 from fcnn.training.step import PredictStep
 
 

@@ -10,7 +10,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from fcnn import ops
-from fcnn.models.inception_layers import AuxiliaryLogits, ConvNormReLU, max_pool_3x3, to_unit_range
+from fcnn.models.auxiliary import AuxiliaryLogits
+from fcnn.models.classify.inception_layers import ConvNormReLU, from_imagenet_range, max_pool_3x3
 from fcnn.models.initializers import he_normal
 from fcnn.models.layers import AdaptiveAvgPool, Conv, Dense, MaxPool, batch_norm, check_image_size
 
@@ -155,7 +156,7 @@ class GoogLeNet(nn.Module):
         module = partial(InceptionModule, conv=conv, large_kernel=(5, 5) if self.paper_kernels else (3, 3))
         pool = partial(max_pool_3x3, ceil_mode=True)
 
-        x = to_unit_range(images) if self.transform_input else images
+        x = from_imagenet_range(images) if self.transform_input else images
         x = conv(self.stem_widths[0], (7, 7), strides=2, padding=3, name="conv1")(x)  # [batch, 112, 112, 64]
         x = pool("maxpool1")(x)  # [batch, 56, 56, 64]
         x = conv(self.stem_widths[1], (1, 1), name="conv2")(x)

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnn.errors import InputError
+from fcnn.files import write_file
 
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 _PACKAGES = ("fcnn", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -48,7 +48,7 @@ def open_run(folder: str | Path, config: Any, *, resume: bool = False, overwrite
                 _check_same(wanted, found, folder)
                 return folder
             _set_aside(folder)
-        elif folder.exists() and (not folder.is_dir() or _names(folder) - {_temporary(folder / CONFIG).name}):
+        elif folder.exists() and (not folder.is_dir() or not all(_is_unfinished(name) for name in _names(folder))):
             raise InputError(f"{folder} exists and holds no run of fcnn: choose another folder, or empty it")
         folder.resolve().mkdir(parents=True, exist_ok=True)
         record = {
@@ -57,7 +57,7 @@ def open_run(folder: str | Path, config: Any, *, resume: bool = False, overwrite
             "versions": _versions(),
             "git_commit": _git_commit(),
         }
-        write_atomically(folder / CONFIG, json.dumps(record, indent=2) + "\n")
+        write_file(folder / CONFIG, json.dumps(record, indent=2) + "\n")
     except OSError as error:
         raise cannot_write(folder, error) from error
     return folder
@@ -77,7 +77,7 @@ def settle_run(folder: Path) -> None:
     if (folder / METRICS).exists() or any((folder / CHECKPOINTS).glob("[0-9]*")):
         shutil.rmtree(_aside(folder), ignore_errors=True)
     elif folder.is_dir() and all(
-        name in (CONFIG, CHECKPOINTS) or name.startswith("events.out.") for name in _names(folder)
+        name in (CONFIG, CHECKPOINTS) or name.startswith("events.out.") or _is_unfinished(name) for name in _names(folder)
     ):
         shutil.rmtree(folder.resolve(), ignore_errors=True)
         if _aside(folder).exists():
@@ -91,14 +91,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def write_metrics(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Writes the rows of a run's metrics, one JSON object a line; a reader finds the old file or the new one."""
-    write_atomically(folder / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file beside its place and moves it there, so that it is never half-written."""
-    temporary = _temporary(path)
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    write_file(folder / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _set_aside(folder):
@@ -115,8 +108,9 @@ def _aside(folder):
     return folder.with_name(f".{folder.name}.replaced")
 
 
-def _temporary(path):
-    return path.with_name(path.name + ".tmp")
+def _is_unfinished(name):
+    """Returns whether a file is one that a process was killed in writing."""
+    return name.startswith((f".{CONFIG}.", f".{METRICS}.")) or name == f"{CONFIG}.tmp"  # version 0.1
 
 
 def _names(folder):

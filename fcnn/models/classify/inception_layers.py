@@ -1,7 +1,6 @@
-"""What GoogLeNet and Inception v3 share: their convolution, their input's range, and logits with auxiliary ones."""
+"""What GoogLeNet and Inception v3 share: their convolution, their input's range."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,22 +11,6 @@ from fcnn.models.layers import MaxPool
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-class AuxiliaryLogits(NamedTuple):
-    """The logits of a network in training with those of its auxiliary heads.
-
-    The loss is the cross-entropy of `logits` plus that of each auxiliary head times its weight.
-
-    Attributes:
-        logits: float32 [batch, class].
-        auxiliary: one array [batch, class] for each head.
-        weights: the weight of each head's loss.
-    """
-
-    logits: Float[Array, "batch class"]
-    auxiliary: tuple[Float[Array, "batch class"], ...]
-    weights: tuple[float, ...]
 
 
 class ConvNormReLU(nn.Module):
@@ -61,7 +44,7 @@ def max_pool_3x3(name: str, *, padding: int = 0, ceil_mode: bool = False) -> Max
     return MaxPool((3, 3), strides=(2, 2), padding=((padding, padding),) * 2, ceil_mode=ceil_mode, name=name)
 
 
-def to_unit_range(images: Float[Array, "batch height width 3"]) -> Float[Array, "batch height width 3"]:
+def from_imagenet_range(images: Float[Array, "batch height width 3"]) -> Float[Array, "batch height width 3"]:
     """Returns images normalised by ImageNet's mean and deviation as (pixel - 0.5) / 0.5, pixels from 0 to 1.
 
     The published weights come from TensorFlow, which feeds that range.

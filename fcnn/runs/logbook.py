@@ -10,9 +10,8 @@ import orbax.checkpoint as ocp
 from tensorboardX import SummaryWriter
 
 from fcnn import parallel
-from fcnn.training.checkpoints import open_checkpoints, restore_checkpoint, save_checkpoint
-from fcnn.training.run import cannot_write, write_metrics
-from fcnn.training.state import TrainState
+from fcnn.runs.checkpoints import State, StateT, open_checkpoints, restore_checkpoint, save_checkpoint
+from fcnn.runs.settings import cannot_write, write_metrics
 
 Rows = list[dict[str, float]]
 
@@ -54,14 +53,14 @@ class Logbook(NamedTuple):
         for name, value in rows[-1].items():
             self.events.add_scalar(name, value, rows[-1]["step"])
 
-    def save(self, state: TrainState, progress: Progress, score: float | None = None) -> None:
+    def save(self, state: State, progress: Progress, score: float | None = None) -> None:
         """Saves a checkpoint; see `save_checkpoint`."""
         if self.checkpoints is not None:
             save_checkpoint(self.checkpoints, state, progress._asdict(), score)
 
 
 @contextmanager
-def open_logbook(run_folder: str | Path | None, state: TrainState) -> Iterator[tuple[Logbook, TrainState, Progress]]:
+def open_logbook(run_folder: str | Path | None, state: StateT) -> Iterator[tuple[Logbook, StateT, Progress]]:
     """Yields the books of a run, and where it stands: at its last checkpoint, or at the beginning.
 
     Args:

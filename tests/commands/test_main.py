@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 from PIL import Image
 
-from fcnn.__main__ import main
+from fcnn.commands.main import main
 from fcnn.models import create_model, list_models
 from fcnn.pretrained import export_torchvision
 

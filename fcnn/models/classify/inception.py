@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from fcnn.models.inception_blocks import InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
-from fcnn.models.inception_layers import AuxiliaryLogits, ConvNormReLU, max_pool_3x3, to_unit_range
+from fcnn.models.auxiliary import AuxiliaryLogits
+from fcnn.models.classify.inception_blocks import InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
+from fcnn.models.classify.inception_layers import ConvNormReLU, from_imagenet_range, max_pool_3x3
 from fcnn.models.initializers import he_normal
 from fcnn.models.layers import AdaptiveAvgPool, AvgPool, Conv, Dense, batch_norm, check_image_size
 
@@ -100,7 +101,7 @@ class InceptionV3(nn.Module):
             return conv_norm_relu(width // self.width_divisor, *args, **options)
 
         padding = self.padding
-        x = to_unit_range(images) if self.transform_input else images
+        x = from_imagenet_range(images) if self.transform_input else images
         x = conv(32, (3, 3), strides=2, padding=padding, name="Conv2d_1a_3x3")(x)  # [batch, 149, 149, 32]
         x = conv(32, (3, 3), padding=padding, name="Conv2d_2a_3x3")(x)  # [batch, 147, 147, 32]
         x = conv(64, (3, 3), name="Conv2d_2b_3x3")(x)  # [batch, 147, 147, 64]

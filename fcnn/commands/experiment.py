@@ -21,9 +21,10 @@ from rich.console import Console
 
 from fcnn import parallel
 from fcnn.errors import InputError, unknown_name
-from fcnn.memory import keep_freed_memory
+from fcnn.machine.memory import keep_freed_memory
 from fcnn.pretrained.download import cache_folder
-from fcnn.training import NonFiniteLossError, open_run, settle_run
+from fcnn.runs import open_run, settle_run
+from fcnn.training import NonFiniteLossError
 
 _OLDEST_PROGRAM = 30 * 24 * 3600  # seconds
 

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from fcnn.data import load_dataset, prepare
+from fcnn.data import load_dataset
+from fcnn.data import prepare_tfds as prepare
 from fcnn.errors import InputError
 
 

@@ -5,7 +5,8 @@ import os
 import pytest
 
 import fcnn
-from fcnn.training.run import settle_run, write_atomically
+from fcnn.files import write_file
+from fcnn.runs import settle_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +67,10 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 
 def test_writing_leaves_the_old_file_where_it_fails(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    write_atomically(path, "old")
+    write_file(path, "old")
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
     with pytest.raises(OSError, match="no room"):
-        write_atomically(path, "new")
+        write_file(path, "new")
     assert path.read_text() == "old"
 
 
@@ -111,8 +112,9 @@ def test_runs_within_a_run_are_not_overwritten_with_it(tmp_path):
     assert (tmp_path / "seed_0" / "config.json").exists()
 
 
-def test_a_run_that_was_killed_before_it_had_a_config_begins(tmp_path):
-    (tmp_path / "config.json.tmp").write_text("{")
+@pytest.mark.parametrize("unfinished", [".config.json.4711.5f0e", "config.json.tmp"])
+def test_a_run_that_was_killed_before_it_had_a_config_begins(tmp_path, unfinished):
+    (tmp_path / unfinished).write_text("{")
     assert (fcnn.open_run(tmp_path, Config(), resume=True) / "config.json").exists()
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from fcnn.models.classify.resnet import BasicBlock
 from fcnn.models.initializers import he_normal
 from fcnn.models.layers import AdaptiveAvgPool, Conv, Dense, ReLU, batch_norm
-from fcnn.models.resnet import BasicBlock
 
 
 def padded_identity(x, width, stride, conv, norm):

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import orbax.checkpoint as ocp
@@ -10,8 +10,25 @@ from jaxtyping import PyTree
 from orbax.checkpoint import checkpoint_managers as managers
 
 from fcnn.errors import InputError, unknown_name
-from fcnn.training.run import CHECKPOINTS
-from fcnn.training.state import TrainState
+from fcnn.runs.settings import CHECKPOINTS
+
+
+@runtime_checkable
+class State(Protocol):
+    """What is saved: a named tuple of trees of arrays, two of which have a meaning here.
+
+    Attributes:
+        step: number of updates done; a checkpoint has it for its name.
+        key: a random key.
+    """
+
+    step: Any
+    key: Any
+
+    def _replace(self, **entries: Any) -> Any: ...
+
+
+StateT = TypeVar("StateT", bound=State)
 
 
 def open_checkpoints(run_folder: Path, *, read_only: bool = False) -> ocp.CheckpointManager:
@@ -36,7 +53,7 @@ def open_checkpoints(run_folder: Path, *, read_only: bool = False) -> ocp.Checkp
 
 
 def save_checkpoint(
-    manager: ocp.CheckpointManager, state: TrainState, progress: dict[str, Any], score: float | None
+    manager: ocp.CheckpointManager, state: State, progress: dict[str, Any], score: float | None
 ) -> None:
     """Saves the state under its step, and where the run stands.
 
@@ -54,8 +71,8 @@ def save_checkpoint(
 
 
 def restore_checkpoint(
-    manager: ocp.CheckpointManager, like: TrainState, which: str = "last"
-) -> tuple[TrainState, dict[str, Any]] | None:
+    manager: ocp.CheckpointManager, like: StateT, which: str = "last"
+) -> tuple[StateT, dict[str, Any]] | None:
     """Returns the state of a checkpoint and where its run stood, or None if there is no checkpoint.
 
     Args:
@@ -96,7 +113,7 @@ def restore_checkpoint(
     ]
 
 
-def load_checkpoint(run_folder: str | Path, like: TrainState, which: str = "best") -> TrainState:
+def load_checkpoint(run_folder: str | Path, like: StateT, which: str = "best") -> StateT:
     """Returns the state of a run's checkpoint.
 
     Args:
@@ -120,7 +137,7 @@ def _score(metrics):
     return metrics["score"]
 
 
-def _entries(state: TrainState) -> dict[str, PyTree]:
+def _entries(state: State) -> dict[str, PyTree]:
     """Returns the arrays of a state by their path, so that a checkpoint can be read without the classes it had."""
     state = state._replace(key=jax.random.key_data(state.key))
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}

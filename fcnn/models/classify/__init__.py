@@ -1,0 +1,1 @@
+"""Networks that tell what an image shows: one label an image."""

@@ -1,0 +1,1 @@
+"""Networks that tell what each pixel shows: a label a pixel."""

@@ -1,0 +1,1 @@
+"""What a network is trained for: losses, predictions and numbers of a batch."""
