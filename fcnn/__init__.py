@@ -1,6 +1,6 @@
 """Functional convolutional networks in JAX and Flax."""
 
-from fcnn import augment, data, models, ops, parallel, pretrained, report, training
+from fcnn import augment, data, models, ops, parallel, pretrained, report, tasks, training
 from fcnn.commands import run_experiment
 from fcnn.data import Dataset, FolderLoader, Loader, Split, balanced_subset, channel_statistics, load_dataset
 from fcnn.errors import InputError
@@ -28,18 +28,15 @@ from fcnn.training import (
     evaluate,
     fit,
     freeze,
-    make_eval_step,
     make_optimizer,
-    make_predict_step,
     make_prepare,
-    make_train_step,
     match_parameters,
     predict,
     scan_steps,
     step_decay,
     warmup_cosine,
 )
-from fcnn.use import examine_run
+from fcnn.use import examine_run, make_eval_step, make_predict_step, make_train_step
 
 __all__ = [
     "Body",
@@ -94,6 +91,7 @@ __all__ = [
     "scan_steps",
     "step_decay",
     "summary",
+    "tasks",
     "training",
     "warmup_cosine",
 ]

@@ -129,7 +129,9 @@ def load_checkpoint(run_folder: str | Path, like: StateT, which: str = "best") -
     with open_checkpoints(Path(run_folder), read_only=True) as manager:
         restored = restore_checkpoint(manager, like, which)
     if restored is None:
-        raise InputError(f"{run_folder} has no {which} checkpoint yet: train it first")
+        with_last = which == "best" and any((Path(run_folder) / CHECKPOINTS).glob("[0-9]*"))
+        remedy = "it was trained without validation examples: take the last" if with_last else "train it first"
+        raise InputError(f"{run_folder} has no {which} checkpoint: {remedy}")
     return restored[0]
 
 

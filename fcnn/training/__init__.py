@@ -1,35 +1,46 @@
-"""State, steps, optimizers, metrics, the loop, checkpoints."""
+"""State, steps, optimizers, metrics, the loop; handed a model, a task and batches."""
 
-from fcnn.training.evaluate import evaluate, predict
-from fcnn.training.fit import InterruptedRun, NonFiniteLossError, fit
+from fcnn.training.contracts import EvaluationBatches, Loader, Model, TaskContract
+from fcnn.training.evaluate import evaluate, padded_batches, predict, without_padding
+from fcnn.training.evaluation_step import EvalStep, build_eval_step
+from fcnn.training.fit import NonFiniteLossError, fit
 from fcnn.training.freezing import by_path, freeze, label_parameters, match_parameters
-from fcnn.training.losses import cross_entropy, kernel_penalty, smooth_labels
+from fcnn.training.interruption import InterruptedRun
+from fcnn.training.metrics import add_sums, finish
 from fcnn.training.optimizers import make_optimizer, step_decay, warmup_cosine
+from fcnn.training.penalties import kernel_penalty
 from fcnn.training.pixels import make_prepare
 from fcnn.training.state import TrainState, create_state
-from fcnn.training.step import make_eval_step, make_predict_step, make_train_step, scan_steps
+from fcnn.training.step import TrainStep, build_train_step, scan_steps
 
 __all__ = [
+    "EvalStep",
+    "EvaluationBatches",
     "InterruptedRun",
+    "Loader",
+    "Model",
     "NonFiniteLossError",
+    "TaskContract",
     "TrainState",
+    "TrainStep",
+    "add_sums",
+    "build_eval_step",
+    "build_train_step",
     "by_path",
     "create_state",
-    "cross_entropy",
     "evaluate",
+    "finish",
     "fit",
     "freeze",
     "kernel_penalty",
     "label_parameters",
-    "make_eval_step",
     "make_optimizer",
-    "make_predict_step",
     "make_prepare",
-    "make_train_step",
     "match_parameters",
+    "padded_batches",
     "predict",
     "scan_steps",
-    "smooth_labels",
     "step_decay",
     "warmup_cosine",
+    "without_padding",
 ]

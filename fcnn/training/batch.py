@@ -1,10 +1,14 @@
-"""Batches: what may be in one, and what is counted over one."""
+"""Batches: named arrays, which of their entries are asked for, and the sums that are taken over one."""
 
-from collections.abc import Mapping
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from fcnn.errors import InputError
 
@@ -12,53 +16,151 @@ Batch = Mapping[str, ArrayLike]
 Metrics = dict[str, Array]
 
 
-def checked_batch(batch: Batch) -> dict[str, Array]:
-    """Returns a batch with a mask of 0 and 1; what is masked holds zeros.
+class AskedBatch(dict):
+    """A batch that notes which entries are read by name; copying it with `{**batch}` reads none."""
+
+    def __init__(
+        self, batch: Mapping[str, Any], asked: set[str], made: Mapping[str, Callable[[Any], Any]] = MappingProxyType({})
+    ):
+        """Takes the entries.
+
+        Args:
+            batch: the entries.
+            asked: the set to which the names of those that are read are added.
+            made: what makes some of them when they are first read, from what the batch holds.
+        """
+        super().__init__(batch)
+        self._asked, self._made = asked, dict(made)
+
+    def __getitem__(self, name: str) -> Any:
+        """Returns an entry.
+
+        Raises:
+            InputError: if there is none of that name.
+        """
+        if name not in self:
+            raise InputError(f"the batch has no {name!r}, which is asked for: it has {', '.join(sorted(self))}")
+        self._asked.add(name)
+        if name in self._made:
+            self[name] = self._made.pop(name)(super().__getitem__(name))
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns an entry, or the default."""
+        return self[name] if name in self else default  # noqa: SIM401 (it is this method)
+
+
+def refuse_unasked(batch: Mapping[str, Any], asked: set[str]) -> None:
+    """Refuses a batch with entries that are not used.
 
     Args:
-        batch: "label" [batch] and, where they are there, "image" [batch, ...] and "mask" [batch].
+        batch: the batch.
+        asked: names of the entries that are.
 
     Raises:
-        InputError: if the labels are not an integer for each image.
+        InputError: which names the others.
     """
-    batch = {name: jnp.asarray(batch[name]) for name in ("image", "label", "mask") if name in batch}
-    label = batch["label"]
-    if label.ndim != 1 or not jnp.issubdtype(label.dtype, jnp.integer):
-        raise InputError(f"labels must be integers [batch], got {label.dtype} {list(label.shape)}: take class numbers")
-    if any(array.shape[:1] != label.shape for array in batch.values()):
-        sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in batch.items())
-        raise InputError(f"a batch must have as many labels as images, got {sizes}")
+    unasked = sorted(batch.keys() - asked - {"mask"})
+    if unasked:
+        names = ", ".join(map(repr, unasked))
+        raise InputError(
+            f"the batch has entries that neither the task nor the augmentation asks for: {names}; leave them out, or "
+            "take a task that reads them"
+        )
+
+
+def checked_batch(batch: Batch) -> dict[str, Array]:
+    """Returns a batch with a mask of 0 and 1; a masked example holds zeros.
+
+    Args:
+        batch: named arrays [batch, ...], with a "mask" [batch] where not all examples count.
+
+    Raises:
+        InputError: if the arrays do not have as many examples.
+    """
+    batch = {name: jnp.asarray(array) for name, array in batch.items()}
+    sizes = {array.shape[:1] for array in batch.values()}
+    if len(sizes) != 1 or () in sizes:
+        found = ", ".join(f"{name} {list(array.shape)}" for name, array in batch.items())
+        raise InputError(f"all entries of a batch must begin with the same number of examples, got {found or 'none'}")
+    (size,) = sizes.pop()
     if "mask" not in batch:
-        return batch | {"mask": jnp.ones(label.shape, jnp.float32)}
+        return batch | {"mask": jnp.ones(size, jnp.float32)}
+    if batch["mask"].ndim != 1:
+        raise InputError(f"the mask of a batch must be [batch], got {list(batch['mask'].shape)}")
     counted = batch["mask"] != 0
-    # Zero times what is not a number is not a number: a masked example must not even be computed with.
+    # Zero times NaN is NaN: a masked example must not even be computed with.
     return {
         name: jnp.where(counted.reshape(-1, *[1] * (array.ndim - 1)), array, jnp.zeros((), array.dtype))
         for name, array in batch.items()
     } | {"mask": counted.astype(jnp.float32)}
 
 
-def metric_sums(
-    losses: Float[Array, " batch"], logits: Float[Array, "batch class"], batch: Mapping[str, Array]
-) -> Metrics:
-    """Returns the sums over a batch: "loss", "top1", "count", and "top5" with more than five classes.
+def total_size(task: Any, batch: Mapping[str, Any]) -> Array:
+    """Returns what the losses of a batch are divided by: its examples, or what their losses are sums over."""
+    counted = batch["mask"] != 0
+    return jnp.sum(counted if task.size is None else jnp.where(counted, task.size(batch), 0))
+
+
+def loss_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
+    """Returns the sums of the losses over a batch: "loss", and with several terms each as "loss_NAME".
+
+    An output with auxiliary heads has the task's losses for each of them too, times the head's weight.
 
     Args:
-        losses: of the examples; a masked one may be anything, not a number included.
-        logits: unnormalised log-probabilities.
+        task: the task.
+        outputs: the network's.
         batch: what `checked_batch` returned.
+        train: whether the losses are those of training.
+
+    Raises:
+        InputError: if a loss is not a number for each example.
     """
-    counted = batch["mask"] != 0
-    label_logits = jnp.take_along_axis(logits, batch["label"][:, None], axis=-1)
-    # How many classes stand before the label; among equal logits the lower class does, as in argmax.
-    before = (logits > label_logits) | (
-        (logits == label_logits) & (jnp.arange(logits.shape[-1]) < batch["label"][:, None])
-    )
-    # A label whose logit is not a number is never right.
-    rank = jnp.where(jnp.isnan(label_logits[:, 0]), logits.shape[-1], before.sum(axis=-1))
-    sums = {
-        "loss": jnp.sum(jnp.where(counted, losses, 0)),
-        "top1": jnp.sum(counted & (rank < 1)),
-        "count": jnp.sum(counted),
+    losses_of = task.losses if train or task.evaluation_losses is None else task.evaluation_losses
+    heads = tuple(zip(outputs.weights, outputs.auxiliary, strict=True)) if hasattr(outputs, "auxiliary") else ()
+    terms = {
+        name: (task.weights.get(name, 1), _of_each(name, losses, batch))
+        for name, losses in losses_of(outputs.logits if heads else outputs, batch).items()
     }
-    return sums | ({"top5": jnp.sum(counted & (rank < 5))} if logits.shape[-1] > 5 else {})
+    main = _weighted_sum(terms.values())
+    for number, (weight, logits) in enumerate(heads, start=1):
+        weight = weight if task.auxiliary_weight is None else task.auxiliary_weight
+        of_head = losses_of(logits, batch).items()
+        head = _weighted_sum([(task.weights.get(name, 1), _of_each(name, losses, batch)) for name, losses in of_head])
+        terms[f"auxiliary_{number}"] = (weight, head)
+        main = main + weight * head
+    if not terms:
+        return {}
+    counted = batch["mask"] != 0
+    each = {f"loss_{name}": losses for name, (_, losses) in terms.items()} if len(terms) > 1 else {}
+    return {name: jnp.sum(jnp.where(counted, losses, 0)) for name, losses in {"loss": main, **each}.items()}
+
+
+def metric_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
+    """Returns all sums over a batch: of the losses, of what the task measures, and the "count" of examples.
+
+    Args:
+        task: the task.
+        outputs: the network's.
+        batch: what `checked_batch` returned.
+        train: whether the losses are those of training.
+    """
+    sums = loss_sums(task, outputs, batch, train=train) | {"count": jnp.sum(batch["mask"] != 0)}
+    if task.size is not None:
+        sums["size"] = total_size(task, batch)
+    main = outputs.logits if hasattr(outputs, "auxiliary") else outputs
+    return sums | dict(task.measure(task.predict(main), batch))
+
+
+def _weighted_sum(terms):
+    weighted = [losses if weight == 1 else weight * losses for weight, losses in terms]
+    return functools.reduce(operator.add, weighted) if weighted else 0
+
+
+def _of_each(name: str, losses: Float[Array, "..."], batch: Mapping[str, Any]) -> Float[Array, " batch"]:
+    if losses.shape != batch["mask"].shape:
+        raise InputError(
+            f"the loss {name!r} must give a number for each example, shape {list(batch['mask'].shape)}, got "
+            f"{list(losses.shape)}: add up over everything but the batch"
+        )
+    return losses

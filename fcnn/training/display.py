@@ -1,10 +1,13 @@
 """What a person sees while a network trains."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from fcnn.training.metrics import shown
 
 
 class _ImagesPerSecond(ProgressColumn):
@@ -14,7 +17,7 @@ class _ImagesPerSecond(ProgressColumn):
 
 
 class TrainingBar(Progress):
-    """A progress bar over the steps of a run, with loss, accuracy, images a second and time left."""
+    """A progress bar over the steps of a run, with metrics, images a second and time left."""
 
     def __init__(self, console: Console | None, *, steps: int, done: int, epoch: int, batch_size: int):
         """Makes the bar, which is shown while its context is open.
@@ -37,31 +40,32 @@ class TrainingBar(Progress):
         )
         self._run = self.add_task("train", total=steps, completed=done, epoch=epoch, batch_size=batch_size, metrics="")
 
-    def show_steps(self, steps: int, sums: Mapping[str, float]) -> None:
-        """Moves the bar on by some steps, and shows their loss and accuracy.
+    def show_steps(self, steps: int, text: str) -> None:
+        """Moves the bar on by some steps, and shows their metrics.
 
         Args:
             steps: how many were done.
-            sums: of their metrics.
+            text: their metrics.
         """
-        loss, top1 = sums["loss"] / sums["count"], sums["top1"] / sums["count"]
-        self.update(self._run, advance=steps, metrics=f"loss {loss:.3f}  top-1 {top1:6.2%} ")
+        self.update(self._run, advance=steps, metrics=f"{text} ")
 
     def show_epoch(self, epoch: int) -> None:
         """Shows the epoch that begins, from 1."""
         self.update(self._run, epoch=epoch)
 
 
-def epoch_line(row: Mapping[str, float], epochs: int) -> str:
+def epoch_line(task: Any, row: Mapping[str, float], epochs: int) -> str:
     """Returns a line about a finished epoch.
 
     Args:
+        task: the task, which says what is shown; None shows everything.
         row: its row of the metrics.
         epochs: number of epochs of the run.
     """
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"]
-    parts.append(f"train loss {row['train_loss']:.4f} top-1 {row['train_top1']:.2%}")
-    if "test_top1" in row:
-        parts.append(f"test loss {row['test_loss']:.4f} top-1 {row['test_top1']:.2%}")
+    for split in ("train", "validation"):
+        metrics = {name.removeprefix(f"{split}_"): row[name] for name in row if name.startswith(f"{split}_")}
+        if metrics:
+            parts.append(f"{split} {shown(task, metrics)}")
     parts.append(f"{row['images_per_second']:,.0f} img/s")
     return "  ".join(parts)

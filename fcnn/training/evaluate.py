@@ -1,87 +1,151 @@
 """Evaluation that counts every example once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import PyTree
 
 from fcnn import parallel
+from fcnn.arrays import count_examples, named_arrays
 from fcnn.errors import InputError
 from fcnn.training.batch import Batch, Metrics
+from fcnn.training.contracts import EvaluationBatches
+from fcnn.training.evaluation_step import EvalStep
 from fcnn.training.fetch import fetch
+from fcnn.training.metrics import add_sums, finish
 from fcnn.training.state import TrainState
-from fcnn.training.step import PredictStep
+
+Examples = Mapping[str, Any] | tuple | EvaluationBatches
 
 
 def evaluate(
     state: TrainState,
     evaluate_batch: Callable[[TrainState, Batch], Metrics],
-    split: tuple,
+    examples: Examples,
     *,
     batch_size: int,
     mesh: Mesh | None = None,
 ) -> dict[str, float]:
-    """Returns the means over a whole set: "loss", "top1", and "top5" with more than five classes.
+    """Returns the metrics over a whole set: the losses, and those of the task.
 
-    Exact on any batch size and number of devices: the last batch is padded and masked, sums and counts are added up and
-    divided once.
+    Exact on any batch size and number of devices: the last batch is padded and masked, sums are added up and divided
+    once. A task's records are brought to the host without the padded examples.
 
     Args:
         state: what to evaluate.
-        evaluate_batch: what `make_eval_step` returned.
-        split: (images [n, height, width, channel], labels [n]), such as `dataset.test`.
+        evaluate_batch: what `make_eval_step` returned, or any `(state, batch) -> sums`.
+        examples: named arrays [n, ...], a pair (images, labels) such as `dataset.test`, or what gives its own batches
+            (`EvaluationBatches`).
         batch_size: examples a call; with a mesh, rounded up to a multiple of its devices.
-        mesh: the mesh that the step was made for.
+        mesh: the mesh that the step was made for; the step's own without it.
 
     Raises:
-        InputError: if the set is empty or the labels are not as many as the images.
+        InputError: if the set is empty or its arrays differ in length, or a batch is not what the task takes.
     """
-    sums = list(fetch(evaluate_batch(state, batch) for batch in _padded_batches(*split, batch_size, mesh)))
-    totals = {name: sum(float(each[name]) for each in sums) for name in sums[0]}
-    count = totals.pop("count")
-    return {name: total / count for name, total in totals.items()}
+    task = getattr(evaluate_batch, "task", None)
+    mesh = mesh or getattr(evaluate_batch, "mesh", None)
+    records = []
+
+    def results():
+        for batch in padded_batches(examples, batch_size, mesh):
+            placed = _placed(batch, mesh)
+            if task is None or task.record is None:
+                yield evaluate_batch(state, placed), None, None
+            else:
+                outputs = evaluate_batch.outputs(state, placed)
+                yield evaluate_batch.measure(outputs, placed), evaluate_batch.record(outputs, placed), batch["mask"]
+
+    def sums():
+        for totals, record, mask in fetch(results()):
+            if record is not None:
+                records.append(without_padding(record, mask))
+            yield totals
+
+    totals = add_sums(sums())
+    return finish(task, totals, joined(records) if records else None)
 
 
 def predict(
-    state: TrainState, predict_batch: PredictStep, split: tuple, *, batch_size: int, mesh: Mesh | None = None
-) -> Float[np.ndarray, "n ..."]:
-    """Returns what a network gives for every example of a set, its logits, in the set's order.
+    state: TrainState,
+    predict_batch: EvalStep | Callable[[TrainState, Batch], PyTree],
+    examples: Examples,
+    *,
+    batch_size: int,
+    mesh: Mesh | None = None,
+) -> PyTree:
+    """Returns the predictions for every example of a set, such as logits, in the set's order.
 
     Args:
         state: whose network.
-        predict_batch: what `make_predict_step` returned, or the `predict` of what `make_eval_step` returned.
-        split: (images, labels).
+        predict_batch: what `make_eval_step` or `make_predict_step` returned.
+        examples: as for `evaluate`; all predictions must have one size.
         batch_size: examples a call.
-        mesh: the mesh that the step was made for.
+        mesh: the mesh that the step was made for; the evaluation step's own without it.
+
+    Returns:
+        NumPy arrays [n, ...].
     """
-    outputs = [np.asarray(predict_batch(state, batch)) for batch in _padded_batches(*split, batch_size, mesh)]
-    return np.concatenate(outputs)[: len(split[1])]
+    if isinstance(predict_batch, EvalStep):
+        predict_batch, mesh = predict_batch.predict, mesh or predict_batch.mesh
+    parts = [
+        without_padding(jax.device_get(predict_batch(state, _placed(batch, mesh))), batch["mask"])
+        for batch in padded_batches(examples, batch_size, mesh)
+    ]
+    return joined(parts)
 
 
-def _padded_batches(
-    images: Shaped[np.ndarray, "n height width channel"],
-    labels: Integer[np.ndarray, " label"],
-    batch_size: int,
-    mesh: Mesh | None,
-) -> Iterator[Batch]:
-    """Yields the examples in their order, the last batch filled up with zeros whose mask is 0."""
-    if len(images) != len(labels) or len(images) == 0:
-        raise InputError(
-            f"to evaluate takes as many labels as images and at least one: got {len(images)} and {len(labels)}"
-        )
+def padded_batches(examples: Examples, batch_size: int, mesh: Mesh | None = None) -> Iterator[dict[str, Any]]:
+    """Yields the examples in their order, the last batch filled up with zeros whose mask is 0.
+
+    Args:
+        examples: as for `evaluate`.
+        batch_size: examples in a batch; with a mesh, rounded up to a multiple of its devices.
+        mesh: where they will be placed.
+
+    Raises:
+        InputError: if there is no example, or the arrays differ in length.
+    """
     if batch_size < 1:
         raise InputError(f"the batch size must be at least 1, got {batch_size}")
-    batch_size = min(batch_size, len(images))
-    if mesh is not None:
-        batch_size += -batch_size % mesh.size
-    for start in range(0, len(images), batch_size):
-        count = min(batch_size, len(images) - start)
-        batch = {
-            "image": images[start : start + count],
-            "label": labels[start : start + count],
-            "mask": np.ones(count, np.float32),
-        }
+    devices = 1 if mesh is None else mesh.size
+    if hasattr(examples, "batches"):
+        batches = examples.batches(batch_size + -batch_size % devices)
+    else:
+        batches = _batches_of(named_arrays(examples), batch_size, devices)
+    for batch in batches:
+        yield batch if "mask" in batch else {**batch, "mask": np.ones(count_examples(batch), np.float32)}
+
+
+def without_padding(tree: PyTree, mask: np.ndarray) -> PyTree:
+    """Returns the rows of arrays whose mask is not 0."""
+    return jax.tree.map(lambda array: np.asarray(array)[np.asarray(mask) != 0], tree)
+
+
+def joined(parts: Sequence[PyTree]) -> PyTree:
+    """Returns trees of arrays as one, joined along the examples."""
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def _batches_of(arrays: dict[str, Any], batch_size: int, devices: int) -> Iterator[dict[str, Any]]:
+    size = count_examples(arrays)
+    given = np.asarray(arrays.pop("mask", np.ones(size, np.float32)))
+    batch_size = min(batch_size, size)
+    batch_size += -batch_size % devices
+    for start in range(0, size, batch_size):
+        count = min(batch_size, size - start)
+        batch = {name: array[start : start + count] for name, array in arrays.items()}
+        batch["mask"] = given[start : start + count]
         if count < batch_size:
-            batch = {name: np.pad(x, ((0, batch_size - count), *((0, 0),) * (x.ndim - 1))) for name, x in batch.items()}
-        yield batch if mesh is None else parallel.shard_batch(mesh, batch)
+            batch = {name: _filled(array, batch_size) for name, array in batch.items()}
+        yield batch
+
+
+def _filled(array: Any, size: int) -> np.ndarray:
+    return np.pad(array, ((0, size - len(array)), *((0, 0),) * (np.ndim(array) - 1)))
+
+
+def _placed(batch: dict[str, Any], mesh: Mesh | None) -> dict[str, Any]:
+    return batch if mesh is None else parallel.shard_batch(mesh, batch)

@@ -8,7 +8,7 @@ import optax
 
 from fcnn.errors import InputError, unknown_name
 from fcnn.training.freezing import by_path
-from fcnn.training.losses import kernels_of
+from fcnn.training.penalties import kernels_of
 
 
 def make_optimizer(

@@ -1,6 +1,7 @@
-"""A network put to use: what it sees in a photo, and the report of a run."""
+"""A network put to use: what it sees in a photo, the steps of a task, and the report of a run."""
 
 from fcnn.use.classify import Classification, classify
 from fcnn.use.examine import examine_run
+from fcnn.use.steps import make_eval_step, make_predict_step, make_train_step
 
-__all__ = ["Classification", "classify", "examine_run"]
+__all__ = ["Classification", "classify", "examine_run", "make_eval_step", "make_predict_step", "make_train_step"]

@@ -1,7 +1,7 @@
 """The report of a trained network: what it gives for a set, through its own steps, drawn into the run's folder."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from fcnn.data import Split
 from fcnn.models import capture, layer_table
 from fcnn.parallel import is_main_process
 from fcnn.report import report_run
-from fcnn.training import TrainState, make_predict_step, predict
+from fcnn.training import TrainState, predict
 from fcnn.training.pixels import Prepare, to_unit_range
-from fcnn.training.step import PredictStep
+from fcnn.use.steps import make_predict_step
 
 
 def examine_run(
@@ -29,7 +29,7 @@ def examine_run(
     title: str,
     class_names: Sequence[str],
     prepare: Prepare,
-    predict_batch: PredictStep | None = None,
+    predict_batch: Callable | None = None,
     shown: int = 0,
     examined: str = "test images",
     batch_size: int = 250,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn import compilation, ops
+from fcnn import ops
+from fcnn.machine import compilation
 from fcnn.ops import onednn
 
 

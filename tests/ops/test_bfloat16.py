@@ -7,7 +7,8 @@ import pytest
 from jax import lax
 
 import fcnn
-from fcnn import compilation, ops
+from fcnn import ops
+from fcnn.machine import compilation
 from fcnn.ops import bfloat16, machine, winograd
 
 # Half the distance of neighbours at 1, once for the result and once for a sum of parts.

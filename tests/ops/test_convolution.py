@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from jax import lax
 
 import fcnn
-from fcnn import compilation, ops
+from fcnn import ops
+from fcnn.machine import compilation
 from fcnn.ops import gradients, kernel_convolution, machine, onednn, products
 
 

@@ -47,13 +47,13 @@ def test_learns_and_writes_what_it_did(loader, digits, tmp_path):
     )  # fmt: skip
     assert state.step == 30
     assert [row["step"] for row in rows] == [10, 20, 30]
-    assert rows[-1]["test_top1"] > 0.6
+    assert rows[-1]["validation_top1"] > 0.6
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == rows
-    assert rows[0].keys() >= {"epoch", "train_top1", "test_loss", "seconds", "images_per_second", "learning_rate"}
+    assert rows[0].keys() >= {"epoch", "train_top1", "validation_loss", "seconds", "images_per_second", "learning_rate"}
     assert list(tmp_path.glob("events.out.tfevents.*"))
-    assert rows[-1]["test_top1"] == evaluate_on(digits)(state)["top1"]
+    assert rows[-1]["validation_top1"] == evaluate_on(digits)(state)["top1"]
 
 
 def test_metrics_of_an_epoch_are_those_of_its_steps(loader):
@@ -170,14 +170,14 @@ def test_a_checkpoint_of_another_network_is_refused_by_its_entries(loader, tmp_p
     wider = fcnn.create_model("mlp", hidden=(17,), activation="relu")
     state = new_state(wider, TX, ema=True)
     with pytest.raises(fcnn.InputError, match=r"hidden1.*shape \(16,\) instead of \(17,\)"):
-        fcnn.load_checkpoint(tmp_path, state)
+        fcnn.load_checkpoint(tmp_path, state, "last")
     without = new_state(MODEL, TX)
     with pytest.raises(fcnn.InputError, match=r"ema.*left over"):
-        fcnn.load_checkpoint(tmp_path, without)
+        fcnn.load_checkpoint(tmp_path, without, "last")
     deeper = fcnn.create_model("mlp", hidden=(16, 16), activation="relu")
     state = new_state(deeper, TX, ema=True)
     with pytest.raises(fcnn.InputError, match=r"hidden2.*missing"):
-        fcnn.load_checkpoint(tmp_path, state)
+        fcnn.load_checkpoint(tmp_path, state, "last")
 
 
 def test_a_folder_without_checkpoints_is_refused(tmp_path):

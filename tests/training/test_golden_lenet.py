@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import fcnn
-from fcnn import compilation
+from fcnn.machine import compilation
 
 SHAPES = {"c1": (6, 1, 5, 5), "c3": (16, 6, 5, 5), "c5": (120, 16, 5, 5), "f6": (84, 120), "output": (10, 84)}
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn.training.losses import kernel_penalty
+from fcnn.training.penalties import kernel_penalty
 from fcnn.training.state import TrainState
 
 

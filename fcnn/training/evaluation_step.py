@@ -1,0 +1,94 @@
+"""The evaluation step: a compiled function from (state, batch) to predictions, and to sums of metrics."""
+
+from collections.abc import Callable
+
+from jax.sharding import Mesh
+from jaxtyping import PyTree
+
+from fcnn.arrays import as_they_are
+from fcnn.training.batch import Batch, Metrics, metric_sums, refuse_unasked
+from fcnn.training.compiling import compile_for
+from fcnn.training.contracts import Model, TaskContract
+from fcnn.training.inputs import check_values, evaluation_inputs
+from fcnn.training.pixels import Prepare
+from fcnn.training.state import TrainState
+
+
+class EvalStep:
+    """`(state, batch) -> metrics` in compiled parts: those who need the predictions too call the parts.
+
+    Attributes:
+        task: what is measured.
+        mesh: where the batch is split; None leaves the placement to the arrays.
+    """
+
+    def __init__(
+        self,
+        forward: Callable,
+        measure: Callable,
+        predictions: Callable,
+        record: Callable | None,
+        task: TaskContract,
+        mesh: Mesh | None,
+        asked: set[str],
+    ):
+        """Takes the functions that are compiled, and the set of the names that they note when they are traced."""
+        self.task, self.mesh, self._asked = task, mesh, asked
+        self._forward, self._measure = compile_for(mesh, forward), compile_for(mesh, measure)
+        self._predictions = predictions if predictions is as_they_are else compile_for(mesh, predictions)
+        self._record = None if record is None else compile_for(mesh, record)
+
+    def __call__(self, state: TrainState, batch: Batch) -> Metrics:
+        """Returns the sums of the metrics over a batch.
+
+        Raises:
+            InputError: if the batch is not what the task takes.
+        """
+        return self.measure(self.outputs(state, batch), batch)
+
+    def outputs(self, state: TrainState, batch: Batch) -> PyTree:
+        """Returns what the network gives for a batch."""
+        return self._forward(state, batch)
+
+    def predict(self, state: TrainState, batch: Batch) -> PyTree:
+        """Returns the task's predictions for a batch, such as logits."""
+        return self.predictions(self.outputs(state, batch))
+
+    def predictions(self, outputs: PyTree) -> PyTree:
+        """Returns the task's predictions from what the network gave."""
+        return self._predictions(outputs)
+
+    def measure(self, outputs: PyTree, batch: Batch) -> Metrics:
+        """Returns the sums of the metrics from what the network gave.
+
+        Raises:
+            InputError: if the batch has entries that nothing reads.
+        """
+        check_values(self.task, batch)
+        sums = self._measure(outputs, batch)
+        refuse_unasked(batch, self._asked)
+        return sums
+
+    def record(self, outputs: PyTree, batch: Batch) -> PyTree:
+        """Returns the task's records of a batch, which it must have."""
+        return self._record(outputs, batch)
+
+
+def build_eval_step(
+    model: Model, task: TaskContract, *, prepare: Prepare | None = None, mesh: Mesh | None = None
+) -> EvalStep:
+    """Returns the evaluation step of a task; see `fcnn.make_eval_step`, which says what the arguments are."""
+    asked: set[str] = set()
+
+    def forward(state, batch):
+        inputs = evaluation_inputs(batch, prepare, asked)
+        outputs, _ = task.apply(model, state.evaluation_variables, inputs, train=False, rngs={})
+        return outputs
+
+    def measure(outputs, batch):
+        return metric_sums(task, outputs, evaluation_inputs(batch, prepare, asked), train=False)
+
+    def record(outputs, batch):
+        return task.record(task.predict(outputs), evaluation_inputs(batch, prepare, asked))
+
+    return EvalStep(forward, measure, task.predict, None if task.record is None else record, task, mesh, asked)

@@ -1,0 +1,60 @@
+"""From a batch as it is stored to what the network sees."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from fcnn.training.batch import AskedBatch, Batch, checked_batch
+from fcnn.training.contracts import TaskContract
+from fcnn.training.pixels import Prepare, to_unit_range
+
+
+def evaluation_inputs(batch: Batch, prepare: Prepare | None, asked: set[str]) -> AskedBatch:
+    """Returns a batch as a network sees it in evaluation; the images are made when they are read.
+
+    Args:
+        batch: the batch.
+        prepare: from images in 0..1 to the network's input; None leaves them.
+        asked: the set to which the names of the entries that are read are added.
+    """
+
+    def image_of(stored):
+        return prepared(as_floats({"image": stored}), prepare)["image"]
+
+    return AskedBatch(checked_batch(batch), asked, {"image": image_of})
+
+
+def as_floats(batch: dict[str, Array]) -> dict[str, Array]:
+    """Returns a batch whose images, if it has any, are in 0..1."""
+    return batch | {"image": to_unit_range(batch["image"])} if "image" in batch else batch
+
+
+def prepared(batch: dict[str, Array], prepare: Prepare | None) -> dict[str, Array]:
+    """Returns a batch whose images, if it has any, are the network's input."""
+    return batch | {"image": prepare(batch["image"])} if prepare is not None and "image" in batch else batch
+
+
+def check_values(task: TaskContract | None, batch: Mapping[str, Any]) -> None:
+    """Has a task check the values of a batch, where the host can see them without waiting for a device.
+
+    Args:
+        task: the task; None, and one without a check, refuse nothing.
+        batch: the batch.
+
+    Raises:
+        InputError: if the task refuses it.
+    """
+    if task is None or task.check is None or not all(map(_is_at_hand, batch.values())):
+        return
+    task.check(AskedBatch({name: np.asarray(array) for name, array in batch.items()}, set()))
+
+
+def _is_at_hand(array: Any) -> bool:
+    if isinstance(array, jax.core.Tracer):
+        return False
+    if isinstance(array, jax.Array):
+        return array.is_fully_addressable and next(iter(array.devices())).platform == "cpu"
+    return True
