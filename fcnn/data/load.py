@@ -7,6 +7,7 @@ from typing import Any
 from fcnn.data import cifar, emnist, idx_folder
 from fcnn.data.dataset import Dataset
 from fcnn.data.folder import ImageFolder, load_image_folder
+from fcnn.data.hold_out import hold_out
 from fcnn.data.tensorflow_datasets import load_tensorflow_dataset
 from fcnn.errors import InputError, unknown_name
 
@@ -21,7 +22,14 @@ _FILES = {
 }
 
 
-def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) -> Dataset | ImageFolder:
+def load_dataset(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    validation: int | float = 0,
+    seed: int = 0,
+    **options: Any,
+) -> Dataset | ImageFolder:
     """Returns a data set of images, read into memory.
 
     - `mnist`: without `data_dir` the published files, which come with the package; their SHA-256 is checked. With it,
@@ -43,14 +51,19 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
     Args:
         name: one of the names above.
         data_dir: the folder of the files; needed by all but `mnist`, `tfds:NAME` and `folder:PATH`.
+        validation: how many of the training examples to hold out as `.validation`, a number (5000) or a share (0.1):
+            of each class its part, drawn by the seed. What chooses a checkpoint or a rate should look at these, not at
+            the test split.
+        seed: of that drawing, and of the split of a folder that is not split; 0 or more.
         **options: of `load_image_folder`, for `folder:PATH` only.
 
     Returns:
-        uint8 images [n, height, width, channel] and int32 labels [n] of the training and the test split, and the
-        classes.
+        uint8 images [n, height, width, channel] and int32 labels [n] of the training, the test and, where one is held
+        out, the validation split, and the classes.
 
     Raises:
-        InputError: no such name or option, or a file that is missing, truncated, corrupt or mislabelled.
+        InputError: no such name or option, a file that is missing, truncated, corrupt or mislabelled, or a validation
+            split that the training examples cannot give.
     """
     if name.startswith("folder:"):
         if data_dir is not None:
@@ -62,12 +75,15 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
         path = name.removeprefix("folder:")
         if not path:
             raise InputError("folder: names no folder, expected folder:PATH")
-        return load_image_folder(Path(path).expanduser(), **options)
+        return load_image_folder(Path(path).expanduser(), validation=validation, seed=seed, **options)
     if options:
         raise InputError(
             f"the data set {name!r} takes no options, only folder:PATH does: leave out {', '.join(options)}"
         )
-    folder = None if data_dir is None else Path(data_dir).expanduser()
+    return hold_out(_load_arrays(name, None if data_dir is None else Path(data_dir).expanduser()), validation, seed)
+
+
+def _load_arrays(name: str, folder: Path | None) -> Dataset:
     if name.startswith("tfds:"):
         return load_tensorflow_dataset(name.removeprefix("tfds:"), folder)
     if name not in _FILES:
