@@ -53,15 +53,14 @@ def named_arrays(examples: Any) -> dict[str, Shaped[Any, "n ..."]]:
         )
     if not arrays:
         raise InputError('expected examples as named arrays, such as "image" and "label", got an empty mapping')
-    shapes = {name: getattr(array, "shape", None) for name, array in arrays.items()}
-    for name, shape in shapes.items():
-        if not shape:
-            raise InputError(f'expected "{name}" as an array that begins with the examples, got {arrays[name]!r:.60}')
-    if len({shape[0] for shape in shapes.values()}) > 1:
-        found = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+    for name, array in arrays.items():
+        if not getattr(array, "shape", None):
+            raise InputError(f'expected "{name}" as an array that begins with the examples, got {array!r:.60}')
+    found = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+    counts = {array.shape[0] for array in arrays.values()}
+    if len(counts) > 1:
         raise InputError(f"expected arrays that all begin with the same number of examples, got {found}")
-    if count_examples(arrays) == 0:
-        found = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+    if 0 in counts:
         raise InputError(f"expected at least one example, got none: {found}")
     return arrays
 

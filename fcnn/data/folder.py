@@ -15,7 +15,7 @@ from fcnn.data.image_files import ImageFiles, Transform, evaluation_crop, read_i
 from fcnn.data.order import epoch_order
 from fcnn.errors import InputError
 
-_ENDINGS = (".jpg", ".jpeg", ".png")
+ENDINGS = (".jpg", ".jpeg", ".png")
 _TRAIN_FOLDERS, _VALIDATION_FOLDERS, _TEST_FOLDER = ("train", "training"), ("val", "validation", "valid"), "test"
 
 
@@ -129,12 +129,13 @@ def find_part_folders(folder: Path) -> dict[str, Path]:
     validation, test = _first_folder(folder, _VALIDATION_FOLDERS), _first_folder(folder, (_TEST_FOLDER,))
     if validation is not None and test is not None:
         return {"train": train, "validate": validation, "evaluate": test}
-    if validation is None and test is None:
+    only = validation or test
+    if only is None:
         raise InputError(
             f"{folder}: expected {', '.join((*_VALIDATION_FOLDERS, _TEST_FOLDER))} beside {train.name}, found none of "
             f"them; folder:{train} splits the images there by a seed"
         )
-    return {"train": train, "evaluate": validation or test}
+    return {"train": train, "evaluate": only}
 
 
 def _one_pixel_of(transform: Transform, image: Image.Image) -> np.ndarray:
@@ -148,21 +149,21 @@ def _first_folder(folder: Path, names: Sequence[str]) -> Path | None:
 
 def _find_examples(folder: Path) -> tuple[ImageFiles, tuple[str, ...]]:
     """Returns the files of all classes, those of a class sorted and together, and the classes' names."""
-    class_names = tuple(sorted(path.name for path in _visible(folder.iterdir()) if path.is_dir()))
+    class_names = tuple(sorted(path.name for path in visible(folder.iterdir()) if path.is_dir()))
     if len(class_names) < 2:
         raise InputError(f"{folder}: expected a folder for each of at least two classes, found {len(class_names)}")
     paths, labels = [], []
     for label, name in enumerate(class_names):
-        files = sorted(path for path in _visible((folder / name).rglob("*")) if path.suffix.lower() in _ENDINGS)
+        files = sorted(path for path in visible((folder / name).rglob("*")) if path.suffix.lower() in ENDINGS)
         files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
         if not files:
-            raise InputError(f"{folder / name}: expected images ({', '.join(_ENDINGS)}), found none")
+            raise InputError(f"{folder / name}: expected images ({', '.join(ENDINGS)}), found none")
         paths += files
         labels += [label] * len(files)
     return ImageFiles(tuple(paths), np.array(labels, np.int32)), class_names
 
 
-def _visible(paths: Iterable[Path]) -> Iterator[Path]:
+def visible(paths: Iterable[Path]) -> Iterator[Path]:
     """Yields the paths but those of hidden files, such as `._photo.jpg`, which macOS adds to archives."""
     return (path for path in paths if not path.name.startswith("."))
 
