@@ -6,6 +6,10 @@ from fcnn.data.folder_loader import FolderLoader
 from fcnn.data.image_files import ImageFiles, evaluation_crop
 from fcnn.data.load import load_dataset
 from fcnn.data.loader import Loader
+from fcnn.data.mask_evaluation import MaskEvaluation
+from fcnn.data.mask_files import MaskFiles, read_mask
+from fcnn.data.mask_folder import SegmentationFolder, load_mask_folder, load_voc2012
+from fcnn.data.mask_loader import MaskLoader
 from fcnn.data.order import Batch, epoch_order, prefetch
 from fcnn.data.statistics import channel_statistics
 from fcnn.data.subset import balanced_subset
@@ -17,6 +21,10 @@ __all__ = [
     "ImageFiles",
     "ImageFolder",
     "Loader",
+    "MaskEvaluation",
+    "MaskFiles",
+    "MaskLoader",
+    "SegmentationFolder",
     "Split",
     "balanced_subset",
     "channel_statistics",
@@ -24,5 +32,8 @@ __all__ = [
     "evaluation_crop",
     "load_dataset",
     "load_image_folder",
+    "load_mask_folder",
+    "load_voc2012",
     "prefetch",
+    "read_mask",
 ]

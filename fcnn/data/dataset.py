@@ -27,6 +27,7 @@ class Dataset(NamedTuple):
         test: the examples to evaluate on, of the same image shape.
         num_classes: number of classes.
         class_names: the name of each class, indexed by label.
+        validation: examples to make choices by, kept from training; None where nothing was held out.
     """
 
     name: str
@@ -34,3 +35,4 @@ class Dataset(NamedTuple):
     test: Split
     num_classes: int
     class_names: tuple[str, ...]
+    validation: Split | None = None

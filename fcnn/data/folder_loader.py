@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int32
 from PIL import Image
 
 from fcnn.data.image_files import ImageFiles, decode_image
-from fcnn.data.order import Batch, batch_indices, count_batches, prefetch
+from fcnn.data.order import Batch, batch_indices, count_batches, prefetch, uniform_numbers
 
 _SCALE = (0.08, 1.0)
 _RATIO = (3 / 4, 4 / 3)
@@ -57,7 +57,7 @@ class FolderLoader(NamedTuple):
 
         def decode(example):
             def cut(image):
-                return random_resized_crop(image, self.size, _uniform_numbers(self.seed, epoch, int(example)))
+                return random_resized_crop(image, self.size, uniform_numbers(_NUMBERS, self.seed, epoch, int(example)))
 
             return decode_image(self.files.paths[example], cut)
 
@@ -98,9 +98,3 @@ def _random_box(image_width, image_height, attempts):
     width = min(image_width, round(image_height * _RATIO[1]))
     height = min(image_height, round(image_width / _RATIO[0]))
     return (image_width - width) // 2, (image_height - height) // 2, width, height
-
-
-def _uniform_numbers(seed, epoch, example):
-    """Returns numbers from 0 to 1 that belong to an example of an epoch, the same in every version of NumPy."""
-    generator = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(epoch, example)))
-    return (generator.random_raw(_NUMBERS) >> np.uint64(11)) * 2.0**-53

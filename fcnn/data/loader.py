@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from fcnn.data.dataset import Split
+from fcnn.arrays import Examples, count_examples, named_arrays
 from fcnn.data.order import Batch, batch_indices, count_batches, prefetch
 
 
@@ -16,12 +16,13 @@ class Loader(NamedTuple):
     Examples that fill no batch at the end of an epoch are left out of that epoch.
 
     Attributes:
-        split: the examples.
+        split: the examples: a `Split`, or a mapping of named arrays that all begin with the examples, such as
+            {"image": [n, height, width, channel], "label": [n, height, width]}.
         batch_size: examples in a batch.
         seed: of the order.
     """
 
-    split: Split
+    split: Examples
     batch_size: int
     seed: int = 0
 
@@ -30,15 +31,18 @@ class Loader(NamedTuple):
         """Number of batches in an epoch.
 
         Raises:
-            InputError: if the batch size is below 1 or larger than the set.
+            InputError: if the batch size is below 1 or larger than the set, or the arrays differ in length.
         """
-        return count_batches(len(self.split.labels), self.batch_size)
+        return count_batches(count_examples(named_arrays(self.split)), self.batch_size)
 
     def indices(self, epoch: int) -> Int32[np.ndarray, "step batch"]:
         """Returns which examples make each batch of an epoch."""
-        return batch_indices(self.seed, epoch, len(self.split.labels), self.batch_size)
+        return batch_indices(self.seed, epoch, count_examples(named_arrays(self.split)), self.batch_size)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yields the batches of an epoch from number `start` on, the next ones gathered in the background."""
-        images, labels = self.split
-        return prefetch({"image": images[rows], "label": labels[rows]} for rows in self.indices(epoch)[start:])
+        """Yields the batches of an epoch from number `start` on, the next ones gathered in the background.
+
+        A batch has every array of the examples, under its name.
+        """
+        arrays = named_arrays(self.split)
+        return prefetch({name: array[rows] for name, array in arrays.items()} for rows in self.indices(epoch)[start:])

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from jaxtyping import Int32, Shaped
+from jaxtyping import Float64, Int32, Shaped
 
 from fcnn.errors import InputError
 
@@ -33,6 +33,18 @@ def epoch_order(seed: int, epoch: int, size: int) -> Int32[np.ndarray, "size"]:
         raise InputError(f"expected a seed and an epoch of 0 or more, found seed {seed}, epoch {epoch}")
     generator = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(epoch,)))
     return np.argsort(generator.random_raw(size), kind="stable").astype(np.int32)
+
+
+def uniform_numbers(count: int, seed: int, *address: int) -> Float64[np.ndarray, "{count}"]:
+    """Returns random numbers from 0 to below 1 that belong to an address, the same in every version of NumPy.
+
+    Args:
+        count: how many.
+        seed: seed of the run, 0 or more.
+        address: what they are for, such as an epoch and an example, each 0 or more.
+    """
+    generator = np.random.Philox(np.random.SeedSequence(seed, spawn_key=address))
+    return (generator.random_raw(count) >> np.uint64(11)) * 2.0**-53
 
 
 def batch_indices(seed: int, epoch: int, size: int, batch_size: int) -> Int32[np.ndarray, "step {batch_size}"]:

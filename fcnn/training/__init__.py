@@ -1,6 +1,6 @@
 """State, steps, optimizers, metrics, the loop; handed a model, a task and batches."""
 
-from fcnn.training.contracts import EvaluationBatches, Loader, Model, TaskContract
+from fcnn.training.contracts import Loader, Model, TaskContract
 from fcnn.training.evaluate import evaluate, padded_batches, predict, without_padding
 from fcnn.training.evaluation_step import EvalStep, build_eval_step
 from fcnn.training.fit import NonFiniteLossError, fit
@@ -15,7 +15,6 @@ from fcnn.training.step import TrainStep, build_train_step, scan_steps
 
 __all__ = [
     "EvalStep",
-    "EvaluationBatches",
     "InterruptedRun",
     "Loader",
     "Model",

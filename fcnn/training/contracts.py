@@ -58,15 +58,3 @@ class Loader(Protocol):
     def batches(self, epoch: int, start: int = 0) -> Iterator[Mapping[str, Any]]:
         """Yields the batches of an epoch from number `start` on, as NumPy arrays by name."""
         ...
-
-
-@runtime_checkable
-class EvaluationBatches(Protocol):
-    """Examples of several sizes, which give their own batches for evaluation.
-
-    Each batch has `batch_size` examples of one size; a "mask" [batch] of 0 and 1 tells those that only fill it up.
-    """
-
-    def batches(self, batch_size: int) -> Iterator[Mapping[str, Any]]:
-        """Yields all examples once, as NumPy arrays by name."""
-        ...

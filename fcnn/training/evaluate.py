@@ -9,10 +9,9 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from fcnn import parallel
-from fcnn.arrays import count_examples, named_arrays
+from fcnn.arrays import EvaluationBatches, count_examples, named_arrays
 from fcnn.errors import InputError
 from fcnn.training.batch import Batch, Metrics
-from fcnn.training.contracts import EvaluationBatches
 from fcnn.training.evaluation_step import EvalStep
 from fcnn.training.fetch import fetch
 from fcnn.training.metrics import add_sums, finish

@@ -75,6 +75,32 @@ def test_other_names_of_the_two_folders(photos, train, test):
     assert (data.class_names, len(data.train.labels), len(data.test.labels)) == (("ants", "bees"), 10, 4)
 
 
+def test_of_three_folders_val_is_to_validate_and_test_to_test(photos):
+    save_photos(photos / "test", 3)
+    data = load(photos, transform=small)
+    assert (len(data.validation.labels), len(data.test.labels)) == (4, 6)
+    with pytest.raises(
+        fcnn.InputError, match="has a folder to validate on beside train and test: leave out validation=2"
+    ):
+        load(photos, validation=2)
+    (photos / "val" / "bees").rename(photos / "val" / "wasps")
+    with pytest.raises(fcnn.InputError, match="only one has bees, wasps"):
+        load(photos)
+
+
+@pytest.mark.parametrize("validation", [4, 0.4])
+def test_a_part_of_the_photos_to_train_on_is_held_out(photos, validation):
+    whole, data = load(photos, transform=small), load(photos, transform=small, validation=validation, seed=3)
+    assert whole.validation is None
+    assert data.train.labels.tolist() == [0] * 3 + [1] * 3
+    assert data.validation.labels.tolist() == [0] * 2 + [1] * 2
+    rows = np.array([whole.train.paths.index(path) for path in data.train.paths])
+    np.testing.assert_array_equal(data.validation.images, np.delete(whole.train.decode(small).images, rows, axis=0))
+    np.testing.assert_array_equal(data.test.images, whole.test.images)
+    with pytest.raises(fcnn.InputError, match="split of 0 to 9 of its 10 training examples, got validation=10"):
+        load(photos, validation=10)
+
+
 def test_hidden_files_and_other_endings_are_no_photos(photos):
     (photos / "train" / "ants" / "._0.jpg").write_bytes(b"Mac OS X")
     (photos / "train" / "ants" / "notes.txt").write_text("not a photo")

@@ -62,6 +62,19 @@ def test_an_epoch_can_be_entered_in_the_middle():
         np.testing.assert_array_equal(found["label"], expected["label"])
 
 
+def test_a_mapping_of_named_arrays_gives_every_one_of_them_in_the_same_order():
+    split = numbered(20)
+    boxes = np.arange(20 * 8, dtype=np.float32).reshape(20, 2, 4)
+    loader = Loader({"image": split.images, "label": split.labels, "boxes": boxes}, 6, seed=5)
+    for batch, expected in zip(loader.batches(1), Loader(split, 6, seed=5).batches(1), strict=True):
+        assert list(batch) == ["image", "label", "boxes"]
+        np.testing.assert_array_equal(batch["image"], expected["image"])
+        np.testing.assert_array_equal(batch["label"], expected["label"])
+        np.testing.assert_array_equal(batch["boxes"], boxes[expected["label"]])
+    with pytest.raises(InputError, match=r"same number of examples, got image \[20, 2, 3, 1\], label \[19\]"):
+        list(Loader({"image": split.images, "label": split.labels[1:]}, 6).batches(0))
+
+
 @pytest.mark.parametrize("batch_size", [-1, 0, 11])
 def test_refuses_batches_that_the_set_cannot_fill(batch_size):
     with pytest.raises(InputError, match=f"batch size must be from 1 to 10.*got {batch_size}"):
