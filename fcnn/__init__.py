@@ -36,7 +36,7 @@ from fcnn.training import (
     step_decay,
     warmup_cosine,
 )
-from fcnn.use import examine_run, make_eval_step, make_predict_step, make_train_step
+from fcnn.use import conclude_run, examine_run, make_eval_step, make_predict_step, make_train_step
 
 __all__ = [
     "Body",
@@ -54,6 +54,7 @@ __all__ = [
     "by_path",
     "capture",
     "channel_statistics",
+    "conclude_run",
     "convert_torchvision",
     "create_model",
     "create_state",

@@ -25,6 +25,7 @@ from fcnn.machine.memory import keep_freed_memory
 from fcnn.pretrained.download import cache_folder
 from fcnn.runs import open_run, settle_run
 from fcnn.training import NonFiniteLossError
+from fcnn.use import Result
 
 _OLDEST_PROGRAM = 30 * 24 * 3600  # seconds
 
@@ -54,7 +55,7 @@ class RunOptions:
 def run_experiment(
     name: str,
     recipes: Mapping[str, Any],
-    train: Callable[[Any, Path, Console], float],
+    train: Callable[[Any, Path, Console], Result],
     arguments: Sequence[str] | None = None,
 ) -> None:
     """Runs an experiment from its command line, and ends the process with a code other than 0 where it fails.
@@ -63,7 +64,7 @@ def run_experiment(
         name: of the experiment, and of its run folder.
         recipes: default configs by name, each a frozen dataclass with a `seed`; the first one is the default, and
             --recipe takes another.
-        train: `(config, run_folder, console) -> test accuracy`.
+        train: `(config, run_folder, console) -> result`, which `conclude_run` returns.
         arguments: the command line; the process' own by default.
     """
     # A last collection at the exit of the process would look through all of JAX for half a second.
@@ -168,7 +169,7 @@ def _run_seeds(name, config, options, train, console):
     if options.seeds < 1:
         raise InputError(f"--seeds must be at least 1, got {options.seeds}")
     top = options.run_folder or Path("runs") / name
-    accuracies = []
+    results = []
     for seed in range(config.seed, config.seed + options.seeds):
         folder = top if options.seeds == 1 else top / f"seed_{seed}"
         seeded = dataclasses.replace(config, seed=seed)
@@ -176,10 +177,12 @@ def _run_seeds(name, config, options, train, console):
             open_run(folder, seeded, resume=options.resume, overwrite=options.overwrite)
         parallel.wait_for_all(f"run folder of seed {seed}")
         try:
-            accuracies.append(train(seeded, folder, console))
+            results.append(train(seeded, folder, console))
         finally:
             if parallel.is_main_process():
                 settle_run(folder)
     if options.seeds > 1:
-        mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
-        console.print(f"test accuracy over {options.seeds} seeds: {mean:.3%} ± {deviation:.3%}")
+        for name, text in results[0].formats.items():
+            values = [result.metrics[name] for result in results]
+            deviation = re.sub(r"^[^{]*", "", text).format(statistics.stdev(values))
+            console.print(f"over {options.seeds} seeds: {text.format(statistics.mean(values))} ± {deviation}")

@@ -1,12 +1,12 @@
 """State, steps, optimizers, metrics, the loop; handed a model, a task and batches."""
 
 from fcnn.training.contracts import Loader, Model, TaskContract
-from fcnn.training.evaluate import evaluate, padded_batches, predict, without_padding
+from fcnn.training.evaluate import evaluate, measure_examples, padded_batches, predict, without_padding
 from fcnn.training.evaluation_step import EvalStep, build_eval_step
 from fcnn.training.fit import NonFiniteLossError, fit
 from fcnn.training.freezing import by_path, freeze, label_parameters, match_parameters
 from fcnn.training.interruption import InterruptedRun
-from fcnn.training.metrics import add_sums, finish
+from fcnn.training.metrics import add_sums, finish, formats_of, shown
 from fcnn.training.optimizers import make_optimizer, step_decay, warmup_cosine
 from fcnn.training.penalties import kernel_penalty
 from fcnn.training.pixels import make_prepare
@@ -30,15 +30,18 @@ __all__ = [
     "evaluate",
     "finish",
     "fit",
+    "formats_of",
     "freeze",
     "kernel_penalty",
     "label_parameters",
     "make_optimizer",
     "make_prepare",
     "match_parameters",
+    "measure_examples",
     "padded_batches",
     "predict",
     "scan_steps",
+    "shown",
     "step_decay",
     "warmup_cosine",
     "without_padding",

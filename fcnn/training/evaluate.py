@@ -45,26 +45,53 @@ def evaluate(
         InputError: if the set is empty or its arrays differ in length, or a batch is not what the task takes.
     """
     task = getattr(evaluate_batch, "task", None)
+    return finish(task, *measure_examples(state, evaluate_batch, examples, batch_size=batch_size, mesh=mesh))
+
+
+def measure_examples(
+    state: TrainState,
+    evaluate_batch: Callable[[TrainState, Batch], Metrics],
+    examples: Examples,
+    *,
+    batch_size: int,
+    mesh: Mesh | None = None,
+    visit: Callable[[dict[str, Any], PyTree], None] | None = None,
+) -> tuple[dict[str, Any], PyTree]:
+    """Returns the sums over a whole set, and the task's records of its examples (None for a task without).
+
+    Args:
+        state: as for `evaluate`.
+        evaluate_batch: as for `evaluate`.
+        examples: as for `evaluate`.
+        batch_size: as for `evaluate`.
+        mesh: as for `evaluate`.
+        visit: called with each batch and the predictions for it, as NumPy arrays without the padded examples; it needs
+            a step of `make_eval_step`.
+    """
+    task = getattr(evaluate_batch, "task", None)
     mesh = mesh or getattr(evaluate_batch, "mesh", None)
     records = []
 
     def results():
         for batch in padded_batches(examples, batch_size, mesh):
-            placed = _placed(batch, mesh)
-            if task is None or task.record is None:
-                yield evaluate_batch(state, placed), None, None
-            else:
-                outputs = evaluate_batch.outputs(state, placed)
-                yield evaluate_batch.measure(outputs, placed), evaluate_batch.record(outputs, placed), batch["mask"]
+            placed = batch if mesh is None else parallel.shard_batch(mesh, batch)
+            if visit is None and (task is None or task.record is None):
+                yield evaluate_batch(state, placed), None, None, None
+                continue
+            outputs = evaluate_batch.outputs(state, placed)
+            record = None if task.record is None else evaluate_batch.record(outputs, placed)
+            predictions = None if visit is None else evaluate_batch.predictions(outputs)
+            yield evaluate_batch.measure(outputs, placed), record, predictions, batch
 
     def sums():
-        for totals, record, mask in fetch(results()):
+        for totals, record, predictions, batch in fetch(results()):
             if record is not None:
-                records.append(without_padding(record, mask))
+                records.append(without_padding(record, batch["mask"]))
+            if visit is not None:
+                visit(without_padding(batch, batch["mask"]), without_padding(predictions, batch["mask"]))
             yield totals
 
-    totals = add_sums(sums())
-    return finish(task, totals, joined(records) if records else None)
+    return add_sums(sums()), joined(records) if records else None
 
 
 def predict(
@@ -89,10 +116,10 @@ def predict(
     """
     if isinstance(predict_batch, EvalStep):
         predict_batch, mesh = predict_batch.predict, mesh or predict_batch.mesh
-    parts = [
-        without_padding(jax.device_get(predict_batch(state, _placed(batch, mesh))), batch["mask"])
-        for batch in padded_batches(examples, batch_size, mesh)
-    ]
+    parts = []
+    for batch in padded_batches(examples, batch_size, mesh):
+        predictions = predict_batch(state, batch if mesh is None else parallel.shard_batch(mesh, batch))
+        parts.append(without_padding(jax.device_get(predictions), batch["mask"]))
     return joined(parts)
 
 
@@ -144,7 +171,3 @@ def _batches_of(arrays: dict[str, Any], batch_size: int, devices: int) -> Iterat
 
 def _filled(array: Any, size: int) -> np.ndarray:
     return np.pad(array, ((0, size - len(array)), *((0, 0),) * (np.ndim(array) - 1)))
-
-
-def _placed(batch: dict[str, Any], mesh: Mesh | None) -> dict[str, Any]:
-    return batch if mesh is None else parallel.shard_batch(mesh, batch)

@@ -18,24 +18,27 @@ class EvalStep:
     """`(state, batch) -> metrics` in compiled parts: those who need the predictions too call the parts.
 
     Attributes:
+        model: the network.
         task: what is measured.
+        prepare: from images in 0..1 to the network's input; None leaves them.
         mesh: where the batch is split; None leaves the placement to the arrays.
     """
 
     def __init__(
         self,
+        model: Model,
+        task: TaskContract,
+        prepare: Prepare | None,
+        mesh: Mesh | None,
         forward: Callable,
         measure: Callable,
-        predictions: Callable,
         record: Callable | None,
-        task: TaskContract,
-        mesh: Mesh | None,
         asked: set[str],
     ):
-        """Takes the functions that are compiled, and the set of the names that they note when they are traced."""
-        self.task, self.mesh, self._asked = task, mesh, asked
+        """Takes what it is made of, the functions to compile, and the set of names that they note when traced."""
+        self.model, self.task, self.prepare, self.mesh, self._asked = model, task, prepare, mesh, asked
         self._forward, self._measure = compile_for(mesh, forward), compile_for(mesh, measure)
-        self._predictions = predictions if predictions is as_they_are else compile_for(mesh, predictions)
+        self._predictions = task.predict if task.predict is as_they_are else compile_for(mesh, task.predict)
         self._record = None if record is None else compile_for(mesh, record)
 
     def __call__(self, state: TrainState, batch: Batch) -> Metrics:
@@ -91,4 +94,4 @@ def build_eval_step(
     def record(outputs, batch):
         return task.record(task.predict(outputs), evaluation_inputs(batch, prepare, asked))
 
-    return EvalStep(forward, measure, task.predict, None if task.record is None else record, task, mesh, asked)
+    return EvalStep(model, task, prepare, mesh, forward, measure, None if task.record is None else record, asked)

@@ -1,0 +1,67 @@
+"""What is kept of a test set for the report on a network that labels pixels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcnn.report import SegmentedImage, image_mean_iou, report_segmentation
+from fcnn.use.anatomy import Anatomy, as_bytes
+
+_SHOWN = 6
+_IGNORE = 255
+
+
+class SegmentationFindings:
+    """The first images of the set, and the worst ones: a set of photos would not fit into memory."""
+
+    def __init__(self, class_names: Sequence[str], examined: str):
+        """Takes the names of the classes, and what the examples are."""
+        self._class_names, self._examined = class_names, examined
+        self._first: list[SegmentedImage] = []
+        self._worst: list[tuple[float, SegmentedImage]] = []
+
+    @property
+    def first_image(self) -> np.ndarray:
+        """The first image of the set."""
+        return self._first[0].image
+
+    def visit(self, batch: dict[str, Any], predictions: np.ndarray) -> None:
+        """Keeps the first and the worst of what was seen so far."""
+        classes = predictions.shape[-1]
+        for image, label, found in zip(as_bytes(batch["image"]), batch["label"], predictions.argmax(-1), strict=True):
+            example = _without_margin(SegmentedImage(image, np.asarray(label), found.astype(np.uint8)))
+            if len(self._first) < _SHOWN:
+                self._first.append(example)
+            score = image_mean_iou(example.label, example.prediction, classes, _IGNORE)
+            if np.isfinite(score):
+                self._worst = sorted([*self._worst, (score, example)], key=lambda pair: pair[0])[:_SHOWN]
+
+    def report(
+        self, folder: Path, title: str, network: Anatomy, metrics: dict[str, float], totals: dict[str, Any]
+    ) -> Path:
+        """Writes the report."""
+        confusion = totals["confusion"]
+        return report_segmentation(
+            folder,
+            title=title,
+            facts=network.facts,
+            class_names=self._class_names or tuple(f"class {index}" for index in range(len(confusion))),
+            confusion=confusion,
+            examples=self._first,
+            worst=[example for _, example in self._worst],
+            kernels=network.kernels,
+            example=as_bytes(network.example),
+            feature_maps=network.feature_maps,
+            examined=self._examined,
+        )
+
+
+def _without_margin(example: SegmentedImage) -> SegmentedImage:
+    """Returns an example without the rows and columns at its end that only fill up its batch's size."""
+    inside = example.label != _IGNORE
+    if not inside.any():
+        return example
+    rows, columns = (int(np.flatnonzero(inside.any(axis=axis))[-1]) + 1 for axis in (1, 0))
+    return SegmentedImage(*(array[:rows, :columns] for array in example))
