@@ -1,24 +1,51 @@
-"""The report of a run: its curves, confusion matrix, mistakes, kernels and feature maps on one page."""
+"""The report of a run: curves, kernels and feature maps on one page, and what its task shows beside them."""
 
+from fcnn.report.classification import (
+    Mistakes,
+    Predictions,
+    confusion_matrix,
+    draw_predictions,
+    find_mistakes,
+    report_run,
+)
 from fcnn.report.comparison import comparison_table, draw_comparison
+from fcnn.report.curves import LOSS, Panel, metric_panels
 from fcnn.report.feature_maps import FeatureMap
 from fcnn.report.metrics import read_metrics
-from fcnn.report.mistakes import Mistakes
-from fcnn.report.predictions import Predictions, draw_predictions
-from fcnn.report.results import confusion_matrix, find_mistakes, report_run
+from fcnn.report.page import Section
+from fcnn.report.run import report_task
+from fcnn.report.segmentation import (
+    SegmentedImage,
+    draw_overlay,
+    encode_mask,
+    image_mean_iou,
+    report_segmentation,
+    voc_palette,
+)
 from fcnn.report.write import save_picture, write_report
 
 __all__ = [
+    "LOSS",
     "FeatureMap",
     "Mistakes",
+    "Panel",
     "Predictions",
+    "Section",
+    "SegmentedImage",
     "comparison_table",
     "confusion_matrix",
     "draw_comparison",
+    "draw_overlay",
     "draw_predictions",
+    "encode_mask",
     "find_mistakes",
+    "image_mean_iou",
+    "metric_panels",
     "read_metrics",
     "report_run",
+    "report_segmentation",
+    "report_task",
     "save_picture",
+    "voc_palette",
     "write_report",
 ]

@@ -1,51 +1,117 @@
-"""The learning curves: loss and error on training and test set, an epoch a point."""
+"""The learning curves: a panel a metric, on training and held-out examples, an epoch a point."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from fcnn.report.style import BLUE, FAINT, INK, MUTED, NORMAL, SMALL, WIDTH
+from fcnn.report.style import BLUE, FAINT, INK, MUTED, NORMAL, SMALL, WIDTH, text_width
 
-_HEIGHT = 2.75  # inches
+_HEIGHT = 2.75  # inches, of a row of panels
+_LEFT = 0.455  # of the axes in their panel: room for the numbers beside it
 _LABEL_SIZE = 8.0
+_LABEL_GAP = 6  # points between the end of a line and its label
 _LABEL_DISTANCE = 11.0  # points between the labels of two lines
-_LINES = {"train": MUTED, "test": BLUE}
+# What epochs are measured on. Runs by version 0.1 measured each epoch on the test set.
+LINES = ("train", "validation", "test")
 
 
-def draw_curves(metrics: Sequence[Mapping[str, int | float]]) -> Figure:
-    """Draws the loss and the error over the epochs, each line labelled with its last value.
+class Panel(NamedTuple):
+    """One metric over the epochs.
+
+    Attributes:
+        title: stands above the panel.
+        metric: the rows of `metrics.jsonl` have it as `train_METRIC`, `validation_METRIC` or `test_METRIC`.
+        error: whether 1 minus the metric is drawn.
+        unit: stands behind the numbers. With "%", the metric is a share and drawn in percent.
+        lower_is_better: whether the metric falls as the network learns. A metric of which the error is drawn does not.
+    """
+
+    title: str
+    metric: str
+    error: bool = False
+    unit: str = ""
+    lower_is_better: bool = False
+
+    @property
+    def falls(self) -> bool:
+        """Whether the line falls as the network learns."""
+        return self.error or self.lower_is_better
+
+
+LOSS = Panel("Loss", "loss", lower_is_better=True)
+
+
+def metric_panels(best: str) -> tuple[Panel, ...]:
+    """Returns the panels of a task that names only the metric that it is judged by: the loss and that metric.
 
     Args:
-        metrics: a row an epoch, with some of the keys `epoch`, `train_loss`, `train_top1`, `test_loss`, `test_top1`
-            (fractions in 0..1); without `epoch` the rows count from 1.
+        best: name of the metric, with a minus sign before it if lower is better, such as "-mean_angle_error".
     """
-    figure = Figure(figsize=(WIDTH, _HEIGHT), facecolor="white")
-    for left, title, key, unit in ((0.065, "Loss", "loss", ""), (0.565, "Error, %", "top1", " %")):
-        axes = figure.add_axes((left, 0.155, 0.33, 0.735))
-        axes.set_title(title, loc="left", fontsize=NORMAL, color=INK, pad=8)
-        curves = {name: _points(metrics, f"{name}_{key}", error=key == "top1") for name in _LINES}
-        _draw(axes, {name: points for name, points in curves.items() if len(points)}, unit)
+    metric = best.removeprefix("-")
+    if metric == LOSS.metric:
+        return (LOSS,)
+    title = metric.replace("_", " ")
+    return LOSS, Panel(title[:1].upper() + title[1:], metric, lower_is_better=best != metric)
+
+
+def draw_curves(metrics: Sequence[Mapping[str, int | float]], panels: Sequence[Panel]) -> Figure:
+    """Draws the panels, two in a row, each line labelled with its last value.
+
+    Args:
+        metrics: a row an epoch; without the key `epoch` the rows count from 1.
+        panels: the metrics to draw.
+    """
+    curves = [{name: _points(metrics, name, panel) for name in LINES} for panel in panels]
+    curves = [{name: points for name, points in lines.items() if len(points)} for lines in curves]
+    labels = [
+        {name: f"{name} {_with_unit(points[-1, 1], panel)}" for name, points in lines.items()}
+        for lines, panel in zip(curves, panels, strict=True)
+    ]
+    columns, rows = min(2, len(panels)), math.ceil(len(panels) / 2)
+    pitch = WIDTH / columns
+    longest = max((text_width(label, _LABEL_SIZE) for texts in labels for label in texts.values()), default=0.0)
+    # Lines end, and their labels begin, at about 0.955 of the width: Matplotlib leaves a margin.
+    width = min(0.66 * pitch, (pitch - _LEFT - _LABEL_GAP / 72 - longest) / 0.955)
+    figure = Figure(figsize=(WIDTH, _HEIGHT * rows), facecolor="white")
+    for index, panel in enumerate(panels):
+        left = (index % columns * pitch + _LEFT) / WIDTH
+        bottom = (rows - 1 - index // columns + 0.155) / rows
+        axes = figure.add_axes((left, bottom, width / WIDTH, 0.735 / rows))
+        title = f"{panel.title}, {panel.unit}" if panel.unit else panel.title
+        axes.set_title(title, loc="left", fontsize=NORMAL, color=INK, pad=8, parse_math=False)
+        _draw(axes, curves[index], labels[index], logarithmic=panel.falls)
     return figure
 
 
-def _points(metrics: Sequence[Mapping[str, int | float]], key: str, *, error: bool) -> np.ndarray:
+def lines_of(metrics: Sequence[Mapping[str, int | float]]) -> list[str]:
+    """Returns which of "train", "validation" and "test" the rows have metrics of."""
+    return [name for name in LINES if any(key.startswith(f"{name}_") for row in metrics for key in row)]
+
+
+def _points(metrics: Sequence[Mapping[str, int | float]], name: str, panel: Panel) -> np.ndarray:
+    key = f"{name}_{panel.metric}"
     points = [(row.get("epoch", index + 1), row[key]) for index, row in enumerate(metrics) if key in row]
     array = np.array(points, dtype=np.float64).reshape(-1, 2)
-    if error:
-        array[:, 1] = 100 * (1 - array[:, 1])
+    if panel.error:
+        array[:, 1] = 1 - array[:, 1]
+    if panel.unit == "%":
+        array[:, 1] *= 100
     return array[np.isfinite(array[:, 1])]
 
 
-def _draw(axes: Axes, curves: Mapping[str, np.ndarray], unit: str) -> None:
+def _draw(axes: Axes, curves: Mapping[str, np.ndarray], labels: Mapping[str, str], *, logarithmic: bool) -> None:
+    colours = _colours(curves)
     for name, points in curves.items():
         marker = "o" if len(points) == 1 else None
-        axes.plot(*points.T, color=_LINES[name], linewidth=1.6, marker=marker, markersize=4, clip_on=False)
+        axes.plot(*points.T, color=colours[name], linewidth=1.6, marker=marker, markersize=4, clip_on=False)
     values = np.concatenate([points[:, 1] for points in curves.values()]) if curves else np.ones(1)
     smallest, largest = values.min(), values.max()
-    if smallest > 0 and largest / smallest > 8:
+    if logarithmic and smallest > 0 and largest / smallest > 8:
         _scale_logarithmically(axes, largest / smallest)
     else:
         axes.set_ylim(bottom=min(0.0, smallest), top=None if largest > 0 else 1.0)
@@ -59,7 +125,13 @@ def _draw(axes: Axes, curves: Mapping[str, np.ndarray], unit: str) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
-    _label_lines(axes, curves, unit)
+    _label_lines(axes, curves, labels)
+
+
+def _colours(curves: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Returns grey for training and blue for what is held out; a run has a second such line only if it was resumed."""
+    held_out = [name for name in curves if name != "train"]
+    return {"train": MUTED, **dict(zip(held_out, (BLUE, INK), strict=False))}
 
 
 def _scale_logarithmically(axes: Axes, ratio: float) -> None:
@@ -69,29 +141,35 @@ def _scale_logarithmically(axes: Axes, ratio: float) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _label_lines(axes: Axes, curves: Mapping[str, np.ndarray], unit: str) -> None:
-    """Names each line at its end, with the last value, pushing two labels apart that would overlap."""
+def _label_lines(axes: Axes, curves: Mapping[str, np.ndarray], labels: Mapping[str, str]) -> None:
+    """Names each line at its end, with the last value, pushing labels apart that would overlap."""
     ends = {name: points[-1] for name, points in curves.items()}
     heights = {name: axes.transData.transform(end)[1] * 72 / axes.figure.dpi for name, end in ends.items()}
-    ordered = sorted(heights, key=heights.__getitem__)
-    shifts = dict.fromkeys(ordered, 0.0)
-    if len(ordered) == 2:
-        overlap = max(0.0, _LABEL_DISTANCE - (heights[ordered[1]] - heights[ordered[0]]))
-        shifts = {ordered[0]: -overlap / 2, ordered[1]: overlap / 2}
-    for name, end in ends.items():
-        axes.annotate(
-            f"{name} {_significant(end[1])}{unit}",
-            end,
-            xytext=(6, shifts[name]),
-            textcoords="offset points",
-            va="center",
-            fontsize=_LABEL_SIZE,
-            color=_LINES[name],
-        )
+    places: dict[str, float] = {}
+    for name in sorted(heights, key=heights.__getitem__):
+        lowest = max(places.values(), default=-math.inf) + _LABEL_DISTANCE
+        places[name] = max(heights[name], lowest)
+    raised = sum(places[name] - heights[name] for name in places) / max(1, len(places))
+    for name, colour in _colours(curves).items():
+        if name in ends:
+            axes.annotate(
+                labels[name],
+                ends[name],
+                xytext=(_LABEL_GAP, places[name] - heights[name] - raised),
+                textcoords="offset points",
+                va="center",
+                fontsize=_LABEL_SIZE,
+                color=colour,
+            )
+
+
+def _with_unit(value: float, panel: Panel) -> str:
+    number = _significant(value)
+    return f"{number} {panel.unit}" if panel.unit else number
 
 
 def _significant(value: float) -> str:
-    """Returns a loss or percentage with three digits, and no more than two decimals from 0.1 on."""
+    """Returns a value with three digits, and no more than two decimals from 0.1 on."""
     if abs(value) >= 9.995:
         return f"{value:.1f}"
     return f"{value:.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"

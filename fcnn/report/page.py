@@ -1,6 +1,7 @@
 """The report's page: one HTML file that holds its pictures and needs nothing from outside."""
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
@@ -40,6 +41,11 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
 </body>
 </html>
 """
+
+
+def picture_names(page: str) -> set[str]:
+    """Returns the names of the sections of a page that `render_page` made."""
+    return set(re.findall(r'<figure id="(\w+)"><img ', page, re.ASCII))
 
 
 def _render_facts(facts: Mapping[str, str]) -> str:

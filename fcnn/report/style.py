@@ -8,13 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 WIDTH = 7.0  # inches, of every picture; the page shows an inch as 96 CSS pixels
 DOTS_PER_INCH = 192  # two to a CSS pixel
 
 # Blue and vermilion of Okabe and Ito (2008), which people with any common colour blindness can tell apart.
-# Blue stands for the test set, what is right and what is positive; vermilion for mistakes and what is negative.
+# Blue stands for held-out examples, what is right and what is positive; vermilion for mistakes and what is negative.
 BLUE = "#0072b2"
 VERMILION = "#d55e00"
 INK = "#222222"
@@ -39,10 +41,10 @@ def new_canvas() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def crop(figure: Figure, axes: Axes, height: float) -> None:
+def crop(figure: Figure, axes: Axes, height: float, width: float = WIDTH) -> None:
     """Sets the height in inches of a canvas, which is known once everything is drawn."""
-    figure.set_size_inches(WIDTH, height)
-    axes.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="auto")
+    figure.set_size_inches(width, height)
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
 
 
 def encode_png(figure: Figure) -> bytes:
@@ -53,6 +55,12 @@ def encode_png(figure: Figure) -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(file, format="png", compress_level=3)
     return file.getvalue()
+
+
+def text_width(text: str, size: float) -> float:
+    """Returns how wide a text of this size in points is, in inches."""
+    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)
+    return width / 72
 
 
 def shorten(text: str, length: int) -> str:

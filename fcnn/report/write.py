@@ -1,92 +1,53 @@
 """Writes the report of a run: a page, and its pictures beside it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 
 from fcnn.errors import InputError
 from fcnn.files import write_file
-from fcnn.report.feature_maps import FeatureMap
-from fcnn.report.mistakes import Mistakes
-from fcnn.report.page import render_page
-from fcnn.report.predictions import Predictions
-from fcnn.report.sections import (
-    confusion_section,
-    curves_section,
-    feature_maps_section,
-    kernels_section,
-    mistakes_section,
-    predictions_section,
-)
+from fcnn.report.page import Section, picture_names, render_page
 from fcnn.report.style import encode_png
 
-_PICTURES = ("curves", "confusion", "predictions", "mistakes", "kernels", "feature_maps")
 
+def write_report(folder: Path, *, title: str, facts: Mapping[str, str], sections: Sequence[Section]) -> Path:
+    """Writes `report.html`, and each section's picture beside it as `NAME.png`.
 
-def write_report(
-    folder: Path,
-    *,
-    title: str,
-    facts: Mapping[str, str],
-    metrics: Sequence[Mapping[str, int | float]],
-    class_names: Sequence[str],
-    confusion: Int[np.ndarray, "label prediction"] | None,
-    predictions: Predictions | None,
-    mistakes: Mistakes | None,
-    kernels: Float[np.ndarray, "kernel_height kernel_width in_channel out_channel"] | None,
-    digit: UInt8[np.ndarray, "height width channel"] | None,
-    feature_maps: Mapping[str, FeatureMap] | None,
-) -> Path:
-    """Writes `report.html` and its pictures as PNG files into a folder; what is None or empty is left out.
-
-    Everything is drawn before anything is written, and each file appears whole or not at all.
+    Each file appears whole or not at all. Pictures that an earlier report in this folder had, and this one does not
+    have, are removed.
 
     Args:
         folder: where to write; made if it does not exist.
         title: the run's name.
         facts: what to know about the run, the most important first: that one is set large.
-        metrics: the rows of `metrics.jsonl`.
-        class_names: names of the classes.
-        confusion: number of test examples for each label and prediction.
-        predictions: some test examples, right or wrong.
-        mistakes: test examples that the network got wrong, most confident first.
-        kernels: the first layer's.
-        digit: the example of the feature maps.
-        feature_maps: the layers' outputs for `digit`, by name, from first to last.
+        sections: the pictures with what is said of them, from top to bottom.
 
     Returns:
         The path of `report.html`.
 
     Raises:
-        InputError: if the folder cannot be written.
+        InputError: if two sections have one name, a name is not fit for a file, or the folder cannot be written.
     """
-    sections = []
-    if metrics:
-        sections.append(curves_section(metrics))
-    if confusion is not None and confusion.sum() > 0:
-        sections.append(confusion_section(confusion, class_names))
-    if predictions is not None and len(predictions.labels):
-        sections.append(predictions_section(predictions, class_names))
-    if mistakes is not None and len(mistakes.labels):
-        sections.append(mistakes_section(mistakes, confusion, class_names))
-    if kernels is not None and kernels.size:
-        sections.append(kernels_section(kernels))
-    if digit is not None and feature_maps:
-        sections.append(feature_maps_section(digit, feature_maps, class_names))
+    names = [section.name for section in sections]
+    for name in names:
+        if not re.fullmatch(r"\w+", name, re.ASCII) or names.count(name) > 1:
+            raise InputError(f"section {name!r}: expected a name of letters, digits and _ that no other section has")
+    page_path = folder / "report.html"
     page = render_page(title, facts, sections)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        earlier = picture_names(page_path.read_text("utf-8", errors="replace")) if page_path.exists() else set()
         for section in sections:
             write_file(folder / f"{section.name}.png", section.picture)
-        write_file(folder / "report.html", page)
-        for name in set(_PICTURES) - {section.name for section in sections}:
+        for name in earlier.difference(names):
             (folder / f"{name}.png").unlink(missing_ok=True)
+        # The page comes last: until it is there, the earlier one still tells which pictures it left.
+        write_file(page_path, page)
     except OSError as error:
         raise InputError(f"the report cannot be written to {folder}: {error.strerror}") from error
-    return folder / "report.html"
+    return page_path
 
 
 def save_picture(path: Path, figure: Figure) -> Path:

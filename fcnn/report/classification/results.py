@@ -1,6 +1,5 @@
-"""From a network's logits on a test set, and the run's folder, to what a report shows."""
+"""From a classifier's logits on a set of examples, and the run's folder, to its report."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,11 +7,16 @@ import numpy as np
 from jaxtyping import Float, Int, Integer, UInt8
 
 from fcnn.errors import InputError
+from fcnn.report.classification.mistakes import Mistakes
+from fcnn.report.classification.output import output_layer
+from fcnn.report.classification.predictions import Predictions
+from fcnn.report.classification.sections import confusion_section, mistakes_section, predictions_section
+from fcnn.report.curves import LOSS, Panel
 from fcnn.report.feature_maps import FeatureMap
-from fcnn.report.metrics import read_metrics
-from fcnn.report.mistakes import Mistakes
-from fcnn.report.predictions import Predictions
-from fcnn.report.write import write_report
+from fcnn.report.page import Section
+from fcnn.report.run import report_task
+
+PANELS = (LOSS, Panel("Error", "top1", error=True, unit="%"))
 
 
 def report_run(
@@ -29,7 +33,7 @@ def report_run(
     shown: int = 0,
     examined: str = "test images",
 ) -> Path:
-    """Writes the report of a run into its folder, from its `metrics.jsonl`, its `config.json` and what is given here.
+    """Writes the report of a classifier into its folder, from `metrics.jsonl`, `config.json` and what is given here.
 
     Args:
         folder: the run's folder.
@@ -50,43 +54,54 @@ def report_run(
     Raises:
         InputError: if the metrics cannot be read, the classes have too few names, or the folder cannot be written.
     """
-    metrics = read_metrics(folder)
-    rows = np.linspace(0, len(labels) - 1, min(shown, len(labels))).round().astype(int)
-    config = folder / "config.json"
-    record = json.loads(config.read_text()) if config.exists() else None
     if logits.shape[-1] != len(class_names):
         raise InputError(f"the network tells {logits.shape[-1]} classes apart, got the names of {len(class_names)}")
-    predictions = logits.argmax(axis=-1)
-    headline = {f"of {len(labels):,} {examined} right": f"{np.mean(predictions == labels):.2%}"}
-    seconds = sum(row["seconds"] for row in metrics)
-    speed = f"{metrics[-1]['images_per_second']:,.0f} images a second"
-    return write_report(
+    accuracy = np.mean(logits.argmax(axis=-1) == labels)
+    return report_task(
         folder,
         title=title,
-        facts={
-            **headline,
-            "Training": f"{len(metrics)} epochs in {seconds:.0f} s, {speed} in the last",
-            **facts,
-            **({} if record is None else _origin(record)),
-        },
-        metrics=metrics,
-        class_names=class_names,
-        confusion=confusion_matrix(labels, predictions, len(class_names)),
-        predictions=Predictions(images[rows], labels[rows], logits[rows]),
-        mistakes=find_mistakes(images, labels, logits),
+        panels=PANELS,
+        headline={f"of {len(labels):,} {examined} right": f"{accuracy:.2%}"},
+        facts=facts,
+        sections=classification_sections(class_names, images, labels, logits, shown=shown, examined=examined),
         kernels=kernels,
-        digit=images[0],
+        example=images[0],
         feature_maps=feature_maps,
+        layers=output_layer(feature_maps or {}, class_names),
+        reading="The output shows each class's logit, and below it the probability, from 0.1 % up.",
+        training="; where labels are mixed, against the class with the larger share",
     )
 
 
-def _origin(record: Mapping) -> dict[str, str]:
-    """Returns what a run's `config.json` says of where it comes from."""
-    return {
-        "Command": record["command"],
-        "Versions": ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
-        "Git commit": record["git_commit"] or "not in a git checkout",
-    }
+def classification_sections(
+    class_names: Sequence[str],
+    images: UInt8[np.ndarray, "n height width channel"],
+    labels: Integer[np.ndarray, " n"],
+    logits: Float[np.ndarray, "n class"],
+    *,
+    shown: int,
+    examined: str,
+) -> list[Section]:
+    """Returns confusion matrix, some predictions and the mistakes; without those of which there are none.
+
+    Args:
+        class_names: names of the classes.
+        images: the examples that were evaluated.
+        labels: their classes.
+        logits: what the network gives for them.
+        shown: number of examples to show with their predictions, evenly spaced in the set.
+        examined: what the examples are.
+    """
+    confusion = confusion_matrix(labels, logits.argmax(axis=-1), len(class_names))
+    sections = [confusion_section(confusion, class_names)]
+    rows = np.linspace(0, len(labels) - 1, min(shown, len(labels))).round().astype(int)
+    if len(rows):
+        predictions = Predictions(images[rows], labels[rows], logits[rows])
+        sections.append(predictions_section(predictions, class_names, examined))
+    mistakes = find_mistakes(images, labels, logits)
+    if len(mistakes.labels):
+        sections.append(mistakes_section(mistakes, len(labels), class_names, examined))
+    return sections
 
 
 def confusion_matrix(

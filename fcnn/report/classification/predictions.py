@@ -1,4 +1,4 @@
-"""Some test images with what the network takes them for, right or wrong."""
+"""Some images with what the network takes them for, right or wrong."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,17 +7,16 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 
-from fcnn.report.style import INK, MUTED, SMALL, VERMILION, WIDTH, crop, image_colours, new_canvas, shorten
-from fcnn.report.tiles import draw_tiles
+from fcnn.report.grid import LINE, Line, draw_grid
+from fcnn.report.style import INK, MUTED, SMALL, VERMILION, shorten
 
 _COLUMNS = 6
 _GAP = 0.2  # inches
-_LINE = 0.135  # inches, of a caption
 _LONGEST_NAME = 15  # characters
 
 
 class Predictions(NamedTuple):
-    """Test examples with what the network gives for them.
+    """Examples with what the network gives for them.
 
     Attributes:
         images: the images.
@@ -40,32 +39,11 @@ def draw_predictions(predictions: Predictions, class_names: Sequence[str]) -> Fi
     images, labels, logits = predictions
     found = logits.argmax(axis=-1)
     probabilities = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1)
-    figure, axes = new_canvas()
-    tiles = draw_tiles(
-        axes,
-        image_colours(images),
-        left=_GAP / 2,
-        top=_GAP / 2,
-        width=WIDTH / _COLUMNS - _GAP,
-        columns=_COLUMNS,
-        gap=_GAP,
-        caption=3 * _LINE,
-    )
-    for index, (left, top) in enumerate(tiles.corners):
+    captions = []
+    for index in range(len(images)):
         prediction, label = (shorten(class_names[i], _LONGEST_NAME) for i in (found[index], labels[index]))
         right = found[index] == labels[index]
         lines = [(prediction, INK)] if right else [(f"{label} →", INK), (prediction, VERMILION)]
         lines.append((f"{100 * probabilities[index]:.1f} %", MUTED))
-        for number, (line, colour) in enumerate(lines):
-            axes.text(
-                left + tiles.width / 2,
-                top + tiles.height + 0.03 + _LINE * number,
-                line,
-                ha="center",
-                va="top",
-                fontsize=SMALL + 0.5,
-                color=colour,
-                parse_math=False,
-            )
-    crop(figure, axes, tiles.bottom + _GAP / 2)
-    return figure
+        captions.append([Line(text, colour, SMALL + 0.5) for text, colour in lines])
+    return draw_grid(images, captions, columns=_COLUMNS, gap=_GAP, caption=3 * LINE)
