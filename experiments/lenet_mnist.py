@@ -1,4 +1,4 @@
-"""LeNet on MNIST: the course's case study, trained on all 60,000 digits.
+"""LeNet on MNIST: the course's case study.
 
 python experiments/lenet_mnist.py                       # 12 epochs, the fast recipe
 python experiments/lenet_mnist.py --recipe accurate     # more augmentation, an average of the weights, longer
@@ -22,6 +22,8 @@ class Config:
     """Name of the data set."""
     data_dir: Path | None = None
     """Folder of its files; the embedded MNIST without it."""
+    validation: int = 5000
+    """Training images that are kept for validation, by which choices are made; 0 trains on all."""
     epochs: int = 12
     batch_size: int = 256
     learning_rate: float = 6e-3
@@ -49,9 +51,9 @@ RECIPES = {
 }
 
 
-def train(config: Config, run_folder: Path, console: Console) -> float:
-    """Trains, evaluates and reports one run; returns the test accuracy."""
-    data = fcnn.load_dataset(config.data, config.data_dir)
+def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
+    """Trains, evaluates and reports one run; returns what it reached on the test set."""
+    data = fcnn.load_dataset(config.data, config.data_dir, validation=config.validation)
     prepare = fcnn.make_prepare(*fcnn.channel_statistics(data.train.images), size=(32, 32))
     augment = fcnn.augment.random_affine(
         rotation=config.rotation,
@@ -72,17 +74,15 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         batch_norm=config.batch_norm,
     )
     tx = fcnn.make_optimizer("adamw", schedule, weight_decay=config.weight_decay)
-    mesh = fcnn.make_mesh()
     step = fcnn.make_train_step(
         model,
         tx,
+        task=fcnn.tasks.classification(label_smoothing=config.label_smoothing),
         prepare=prepare,
         augment=augment,
-        label_smoothing=config.label_smoothing,
         ema_decay=config.ema_decay,
-        mesh=mesh,
+        mesh=fcnn.make_mesh(),
     )
-    evaluate_batch = fcnn.make_eval_step(model, prepare=prepare, mesh=mesh)
     state = fcnn.create_state(
         model,
         tx,
@@ -90,32 +90,21 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         input_shape=(1, 32, 32, data.train.images.shape[-1]),
         ema=config.ema_decay is not None,
     )
-    state, rows = fcnn.fit(
+    state, _ = fcnn.fit(
         state,
         step,
         loader,
         epochs=config.epochs,
-        evaluate=lambda state: fcnn.evaluate(state, evaluate_batch, data.test, batch_size=250, mesh=mesh),
+        validation=data.validation,
         run_folder=run_folder,
         learning_rate=schedule,
         steps_per_call=39,
-        mesh=mesh,
         console=console,
     )
-
-    page = fcnn.examine_run(
-        run_folder,
-        model,
-        state,
-        data.test,
-        title=f"LeNet on {data.name}",
-        class_names=data.class_names,
-        prepare=prepare,
-        predict_batch=evaluate_batch.predict,
-        mesh=mesh,
+    title = f"LeNet on {data.name}"
+    return fcnn.conclude_run(
+        run_folder, state, step.evaluation, data.test, title=title, class_names=data.class_names, console=console
     )
-    console.print(f"test accuracy {rows[-1]['test_top1']:.2%}, report in {page}")
-    return rows[-1]["test_top1"]
 
 
 if __name__ == "__main__":

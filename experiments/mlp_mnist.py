@@ -21,6 +21,8 @@ class Config:
     """Name of the data set."""
     data_dir: Path | None = None
     """Folder of its files; the embedded MNIST without it."""
+    validation: int = 5000
+    """Training images that are kept for validation, by which choices are made; 0 trains on all."""
     hidden: tuple[int, ...] = (30,)
     """Widths of the hidden layers."""
     activation: str = "sigmoid"
@@ -40,9 +42,9 @@ class Config:
 RECIPES = {"course": Config()}
 
 
-def train(config: Config, run_folder: Path, console: Console) -> float:
-    """Trains, evaluates and reports one run; returns the test accuracy."""
-    data = fcnn.load_dataset(config.data, config.data_dir)
+def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
+    """Trains, evaluates and reports one run; returns what it reached on the test set."""
+    data = fcnn.load_dataset(config.data, config.data_dir, validation=config.validation)
     prepare = fcnn.make_prepare(*fcnn.channel_statistics(data.train.images))
     loader = fcnn.Loader(data.train, config.batch_size, config.seed)
     schedule = fcnn.warmup_cosine(config.learning_rate, config.epochs * loader.steps_per_epoch)
@@ -55,34 +57,22 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
         dropout_rate=config.dropout_rate,
     )
     tx = fcnn.make_optimizer("sgd", schedule, momentum=config.momentum)
-    mesh = fcnn.make_mesh()
-    step = fcnn.make_train_step(model, tx, prepare=prepare, l1=config.l1, l2=config.l2, mesh=mesh)
-    evaluate_batch = fcnn.make_eval_step(model, prepare=prepare, mesh=mesh)
-    state, rows = fcnn.fit(
+    step = fcnn.make_train_step(model, tx, prepare=prepare, l1=config.l1, l2=config.l2, mesh=fcnn.make_mesh())
+    state, _ = fcnn.fit(
         fcnn.create_state(model, tx, key=jax.random.key(config.seed), input_shape=(1, *data.train.images.shape[1:])),
         step,
         loader,
         epochs=config.epochs,
-        evaluate=lambda state: fcnn.evaluate(state, evaluate_batch, data.test, batch_size=250, mesh=mesh),
+        validation=data.validation,
         run_folder=run_folder,
         learning_rate=schedule,
         steps_per_call=125,
-        mesh=mesh,
         console=console,
     )
-    page = fcnn.examine_run(
-        run_folder,
-        model,
-        state,
-        data.test,
-        title=f"A fully connected network on {data.name}",
-        class_names=data.class_names,
-        prepare=prepare,
-        predict_batch=evaluate_batch.predict,
-        mesh=mesh,
+    title = f"A fully connected network on {data.name}"
+    return fcnn.conclude_run(
+        run_folder, state, step.evaluation, data.test, title=title, class_names=data.class_names, console=console
     )
-    console.print(f"test accuracy {rows[-1]['test_top1']:.2%}, report in {page}")
-    return rows[-1]["test_top1"]
 
 
 if __name__ == "__main__":

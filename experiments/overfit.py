@@ -60,8 +60,8 @@ def smallest_size(model, shape: tuple[int, ...]) -> int:
     raise refusal
 
 
-def train(config: Config, run_folder: Path, console: Console) -> float:
-    """Trains on the examples without any regularisation and reports on them; returns the accuracy on them."""
+def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
+    """Trains on the examples without any regularisation and reports on them; returns what it reached on them."""
     data = fcnn.load_dataset(config.data, config.data_dir)
     if isinstance(data.train, fcnn.data.ImageFiles):  # photos, of any size
         data = data._replace(train=data.train.decode(fcnn.data.evaluation_crop))
@@ -78,34 +78,31 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
 
     tx = fcnn.make_optimizer("adam", config.learning_rate)
     step = fcnn.make_train_step(model, tx, prepare=prepare)
-    evaluate_batch = fcnn.make_eval_step(model, prepare=prepare)
     repeated = fcnn.Split(*(np.concatenate([array] * 20) for array in examples))
-    state, rows = fcnn.fit(
+    state, _ = fcnn.fit(
         fcnn.create_state(model, tx, key=jax.random.key(config.seed), input_shape=(1, size, size, shape[2])),
         step,
         fcnn.Loader(repeated, len(examples.labels), config.seed),
         epochs=config.epochs,
-        evaluate=lambda state: fcnn.evaluate(state, evaluate_batch, examples, batch_size=config.examples),
         run_folder=run_folder,
         console=console,
     )
-    page = fcnn.examine_run(
+    result = fcnn.conclude_run(
         run_folder,
-        model,
         state,
+        step.evaluation,
         examples,
         title=f"{config.network} on {config.examples} examples of {data.name}",
         class_names=data.class_names,
-        prepare=prepare,
-        predict_batch=evaluate_batch.predict,
         examined="training images",
+        console=console,
     )
-    learnt = rows[-1]["test_top1"]
-    console.print(f"{learnt:.0%} of {config.examples} examples learnt by heart, report in {page}")
+    learnt = result.metrics["top1"]
+    console.print(f"{learnt:.0%} of {config.examples} examples learnt by heart")
     if learnt < 1:
         console.print(CHECKS)
         sys.exit(1)
-    return learnt
+    return result
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ class Config:
     """resnet20, resnet32, resnet44, resnet56 or resnet110."""
     data_dir: Path | None = None
     """Folder of the binary version of CIFAR-10."""
+    validation: int = 5000
+    """Training images that are kept for validation, by which choices are made; 0 trains on all."""
     epochs: int = 14
     batch_size: int = 64
     learning_rate: float = 0.1
@@ -79,50 +81,36 @@ def stages(config: Config) -> list[tuple[int, int, int]]:
     return both[small_epochs == 0 :]
 
 
-def train(config: Config, run_folder: Path, console: Console) -> float:
-    """Trains, evaluates and reports one run; returns the test accuracy."""
-    data = fcnn.load_dataset("cifar10", config.data_dir)
+def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
+    """Trains, evaluates and reports one run; returns what it reached on the test set."""
+    data = fcnn.load_dataset("cifar10", config.data_dir, validation=config.validation)
     prepare = fcnn.make_prepare(*fcnn.channel_statistics(data.train.images))
     loader = fcnn.Loader(data.train, config.batch_size, config.seed)
     schedule = schedule_of(config, config.epochs * loader.steps_per_epoch)
 
     model = fcnn.create_model(config.network, num_classes=data.num_classes)
     tx = fcnn.make_optimizer("sgd", schedule, nesterov=config.nesterov, weight_decay=config.weight_decay)
-    mesh = fcnn.make_mesh()
-    evaluate_batch = fcnn.make_eval_step(model, prepare=prepare, mesh=mesh)
+    task, mesh = fcnn.tasks.classification(label_smoothing=config.label_smoothing), fcnn.make_mesh()
     state = fcnn.create_state(model, tx, key=jax.random.key(config.seed), input_shape=(1, 32, 32, 3))
     for epochs, padding, size in stages(config):
         crop = fcnn.augment.random_crop(padding, (size, size))
         augment = fcnn.augment.compose(crop, fcnn.augment.random_flip())
-        step = fcnn.make_train_step(
-            model, tx, prepare=prepare, augment=augment, label_smoothing=config.label_smoothing, mesh=mesh
-        )
+        step = fcnn.make_train_step(model, tx, task=task, prepare=prepare, augment=augment, mesh=mesh)
         console.print(f"to epoch {epochs} of {config.epochs} on crops of {size}x{size}")
-        state, rows = fcnn.fit(
+        state, _ = fcnn.fit(
             state,
             step,
             loader,
             epochs=epochs,
-            evaluate=lambda state: fcnn.evaluate(state, evaluate_batch, data.test, batch_size=250, mesh=mesh),
+            validation=data.validation,
             run_folder=run_folder,
             learning_rate=schedule,
-            mesh=mesh,
             console=console,
         )
-
-    page = fcnn.examine_run(
-        run_folder,
-        model,
-        state,
-        data.test,
-        title=f"{config.network} on {data.name}",
-        class_names=data.class_names,
-        prepare=prepare,
-        predict_batch=evaluate_batch.predict,
-        mesh=mesh,
+    title = f"{config.network} on {data.name}"
+    return fcnn.conclude_run(
+        run_folder, state, step.evaluation, data.test, title=title, class_names=data.class_names, console=console
     )
-    console.print(f"test accuracy {rows[-1]['test_top1']:.2%}, report in {page}")
-    return rows[-1]["test_top1"]
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ class Config:
     """Photos in class folders, in train/ and val/."""
     broken: Literal["refuse", "skip"] = "refuse"
     """What to do with photos that cannot be read."""
+    validation: float = 0.1
+    """Share of the photos of each class that are kept from training for validation; 0 trains on all."""
     mode: Literal["head", "finetune", "scratch"] = "finetune"
     """Train a new head alone, or all with a new head, or all from random weights."""
     augment: bool = True
@@ -54,11 +56,13 @@ class Config:
 RECIPES = {"tutorial": Config()}
 
 
-def train(config: Config, run_folder: Path, console: Console) -> float:
-    """Trains, evaluates and reports one run; returns the accuracy on the photos that were kept for evaluation."""
+def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
+    """Trains, evaluates and reports one run; returns what it reached on the photos to test on."""
     has_published = any(weights.network == config.network for weights in PUBLISHED_WEIGHTS)
     transform = fcnn.preprocess(config.network if has_published else "resnet18", path=config.weights)
-    data = fcnn.load_dataset(config.data, transform=transform.cut, broken=config.broken)
+    data = fcnn.load_dataset(
+        config.data, transform=transform.cut, broken=config.broken, validation=config.validation, seed=config.seed
+    )
     prepare = fcnn.make_prepare(transform.mean, transform.std)
     if config.augment:
         loader = fcnn.FolderLoader(data.train, config.batch_size, config.seed, transform.crop)
@@ -81,39 +85,35 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
     schedule = fcnn.step_decay(config.learning_rate, falls)
     tx = fcnn.freeze(fcnn.make_optimizer("sgd", schedule, rates=schedules, momentum=config.momentum), frozen)
 
-    network, test, prepare_input = fcnn.FrozenNorms(model, frozen), data.test, prepare
-    features_once = config.mode == "head" and not config.augment
-    if features_once:
-        body = fcnn.make_predict_step(fcnn.Body(model), prepare=prepare)
+    network, validation, prepare_input = fcnn.FrozenNorms(model, frozen), data.validation, prepare
+    if config.mode == "head" and not config.augment:
+        body = fcnn.make_eval_step(fcnn.Body(model), prepare=prepare)
         features = partial(fcnn.predict, start, body, batch_size=64)
-        network, test, prepare_input = fcnn.Head(model), test._replace(images=features(test)), None
+        network, prepare_input = fcnn.Head(model), None
         loader = loader._replace(split=loader.split._replace(images=features(loader.split)))
-    evaluate_batch = fcnn.make_eval_step(network, prepare=prepare_input)
-    state, rows = fcnn.fit(
+        validation = validation and validation._replace(images=features(validation))
+    state, _ = fcnn.fit(
         fcnn.create_state(network, tx, key=key, input_shape=shape, variables=start.variables),
         fcnn.make_train_step(network, tx, prepare=prepare_input),
         loader,
         epochs=config.epochs,
-        evaluate=lambda state: fcnn.evaluate(state, evaluate_batch, test, batch_size=64),
+        validation=validation,
+        validation_batch_size=64,
         run_folder=run_folder,
         learning_rate=schedule,
         console=console,
     )
-
-    page = fcnn.examine_run(
+    return fcnn.conclude_run(
         run_folder,
-        model,
         state,
+        fcnn.make_eval_step(model, prepare=prepare),
         data.test,
         title=f"{config.network} on {data.name}: {config.mode}",
         class_names=data.class_names,
-        prepare=prepare,
-        predict_batch=None if features_once else evaluate_batch.predict,
-        shown=24,
+        shown_examples=24,
         batch_size=64,
+        console=console,
     )
-    console.print(f"accuracy {rows[-1]['test_top1']:.2%}, report with predictions in {page}")
-    return rows[-1]["test_top1"]
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def compare(config: Config, source: fcnn.Split, target: fcnn.Split, test: fcnn.S
     return accuracies
 
 
-def train(config: Config, run_folder: Path, console: Console) -> float:
+def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     """Compares the ways on the test images; returns the mean accuracy of the fine-tuned networks."""
     data = fcnn.load_dataset("mnist")
     with console.status(f"learning 0 to 4, then 5 to 9 in four ways with {config.repetitions} seeds: about a minute"):
@@ -112,7 +112,7 @@ def train(config: Config, run_folder: Path, console: Console) -> float:
     console.print(f"accuracy on the digits 5 to 9 of the test set, from {config.images_per_class} images of each:")
     console.print(comparison_table(accuracies))
     console.print(f"drawn in {picture}")
-    return statistics.mean(accuracies["fine-tuned"])
+    return fcnn.Result({"top1": statistics.mean(accuracies["fine-tuned"])}, {"top1": "fine-tuned {:.2%}"})
 
 
 if __name__ == "__main__":

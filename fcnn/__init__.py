@@ -36,7 +36,7 @@ from fcnn.training import (
     step_decay,
     warmup_cosine,
 )
-from fcnn.use import conclude_run, examine_run, make_eval_step, make_predict_step, make_train_step
+from fcnn.use import Result, conclude_run, examine_run, make_eval_step, make_predict_step, make_train_step
 
 __all__ = [
     "Body",
@@ -46,6 +46,7 @@ __all__ = [
     "Head",
     "InputError",
     "Loader",
+    "Result",
     "Split",
     "TrainState",
     "augment",

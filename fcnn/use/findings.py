@@ -51,7 +51,9 @@ class PlainFindings:
     ) -> Path:
         """Writes the report."""
         best = self._task.best.removeprefix("-")
-        headline = {f"{best.replace('_', ' ')} of the {self._examined}": f"{metrics[best]:.4g}"} if best in metrics else {}
+        headline = (
+            {f"{best.replace('_', ' ')} of the {self._examined}": f"{metrics[best]:.4g}"} if best in metrics else {}
+        )
         others = {name.replace("_", " "): f"{value:.4g}" for name, value in metrics.items() if name != best}
         return report_task(
             folder,
