@@ -8,6 +8,8 @@ from fcnn.errors import InputError
 from fcnn.models import create_model, list_models, summary
 from fcnn.pretrained import PUBLISHED_WEIGHTS
 
+_METRICS = {"top1": "top-1", "top5": "top-5", "mean_iou": "mean IoU", "pixel_accuracy": "pixel accuracy"}
+
 
 @dataclass(frozen=True)
 class List:
@@ -15,11 +17,12 @@ class List:
 
     def run(self) -> None:
         """Prints the list."""
-        print(f"{'network':<18}{'weights':<9}{'top-1':>6} {'top-5':>7}  file")
+        print(f"{'network':<19}{'weights':<9}{'reaches':<40}file")
         for name in list_models():
             published = [weights for weights in PUBLISHED_WEIGHTS if weights.network == name]
             for weights in published:
-                print(f"{name:<18}{weights.version:<9}{weights.top1:6.2f}% {weights.top5:6.2f}%  {weights.file_name}")
+                reached = ", ".join(f"{_METRICS[metric]} {value:.2f}%" for metric, value in weights.metrics.items())
+                print(f"{name:<19}{weights.version:<9}{reached:<40}{weights.file_name}")
             if not published:
                 print(name)
 

@@ -6,7 +6,7 @@ from fcnn.models.classify.googlenet import GoogLeNet
 from fcnn.models.classify.inception import InceptionV3
 from fcnn.models.classify.lenet import LeNet
 from fcnn.models.classify.mlp import MLP
-from fcnn.models.classify.resnet import BasicBlock, Bottleneck, ResNet
+from fcnn.models.classify.resnet import BasicBlock, Bottleneck, ResNet, ResNetTrunk
 from fcnn.models.classify.resnet_cifar import CifarResNet
 from fcnn.models.classify.vgg import VGG
 from fcnn.models.features import capture
@@ -15,9 +15,12 @@ from fcnn.models.head import Body, Head, body_layers, replace_head
 from fcnn.models.initializers import he_normal
 from fcnn.models.layers import AvgPool, Conv, Dense, MaxPool, batch_norm
 from fcnn.models.networks import create_model, list_models
+from fcnn.models.segment.fcn_resnet import FCNResNet
+from fcnn.models.segment.fcn_vgg import FCNVGG
 from fcnn.models.summary import LayerRow, layer_table, summary
 
 __all__ = [
+    "FCNVGG",
     "MLP",
     "VGG",
     "AlexNet",
@@ -29,6 +32,7 @@ __all__ = [
     "CifarResNet",
     "Conv",
     "Dense",
+    "FCNResNet",
     "FrozenNorms",
     "GoogLeNet",
     "Head",
@@ -37,6 +41,7 @@ __all__ = [
     "LeNet",
     "MaxPool",
     "ResNet",
+    "ResNetTrunk",
     "batch_norm",
     "body_layers",
     "capture",

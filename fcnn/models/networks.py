@@ -19,13 +19,30 @@ from fcnn.models.classify.resnet import BasicBlock, Bottleneck, ResNet
 from fcnn.models.classify.resnet_cifar import CifarResNet
 from fcnn.models.classify.vgg import VGG
 from fcnn.models.mixed_precision import warn_if_bfloat16_is_slow
+from fcnn.models.segment.fcn_resnet import FCNResNet
+from fcnn.models.segment.fcn_vgg import FCNVGG
 
 VGG_STAGE_SIZES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+# Stages, channels and padding for digits of 28 to 60 pixels. With that padding, interpolation has its two neighbours at
+# the border of the image too.
+DIGITS = {"stage_sizes": (2, 2, 2), "widths": (16, 32, 64), "hidden": 128, "grid": 4, "batch_norm": True}
+DIGITS_PADDING = 17
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
         "alexnet": AlexNet,
         "alexnet_tiny": partial(AlexNet, widths=(16, 32, 48, 32, 32), hidden=64),
+        **{
+            f"fcn{stride}s_vgg16": partial(FCNVGG, stage_sizes=VGG_STAGE_SIZES[16], stride=stride)
+            for stride in (32, 16, 8)
+        },
+        **{
+            f"fcn{stride}s_vgg_digits": partial(FCNVGG, stride=stride, first_padding=DIGITS_PADDING, **DIGITS)
+            for stride in (8, 4, 2)
+        },
+        "fcn_resnet50": partial(FCNResNet, stage_sizes=(3, 4, 6, 3), block=Bottleneck),
+        "fcn_resnet101": partial(FCNResNet, stage_sizes=(3, 4, 23, 3), block=Bottleneck),
+        "fcn_resnet_tiny": partial(FCNResNet, stage_sizes=(1, 1, 1, 1), block=BasicBlock, widths=(8, 16, 32, 64)),
         "googlenet": GoogLeNet,
         "googlenet_tiny": partial(GoogLeNet, modules=TINY_MODULES, stem_widths=(8, 8, 24), auxiliary_widths=(16, 128)),
         "inception_tiny": partial(InceptionV3, blocks_a=(32,), blocks_c=(128,), blocks_e=0, width_divisor=8, padding=1),
@@ -49,6 +66,7 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
             f"vgg{depth}_bn": partial(VGG, stage_sizes=sizes, batch_norm=True)
             for depth, sizes in VGG_STAGE_SIZES.items()
         },
+        "vgg_digits": partial(VGG, **DIGITS),
         "vgg_tiny": partial(VGG, stage_sizes=(1, 1, 1, 1, 1), widths=(8, 16, 32, 32, 32), hidden=64, batch_norm=True),
     }
 )

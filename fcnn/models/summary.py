@@ -75,9 +75,25 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
             keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
             return model.init(keys, images, train=False, mutable=True)
 
-    jax.eval_shape(initialise, jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32))
-    auxiliary = {head.split("/")[0] for head in getattr(model, "heads", ())[1:]}
-    return [row._replace(multiply_adds=0) if row.name.split("/")[0] in auxiliary else row for row in rows]
+    images = jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32)
+    variables = jax.eval_shape(initialise, images)
+    if not getattr(model, "auxiliary_heads", False):
+        return rows
+    evaluated = _evaluated_layers(model, variables, images)
+    return [row if row.name in evaluated else row._replace(multiply_adds=0) for row in rows]
+
+
+def _evaluated_layers(model, variables, images):
+    """Returns the paths of the layers that evaluation computes."""
+    paths = set()
+
+    def record_path(next_function, args, kwargs, context):
+        paths.add("/".join(context.module.path))
+        return next_function(*args, **kwargs)
+
+    with nn.intercept_methods(record_path):
+        jax.eval_shape(lambda variables, images: model.apply(variables, images, train=False), variables, images)
+    return paths
 
 
 def _shapes(module, collection):

@@ -44,7 +44,13 @@ def input_gradient(out_gradient, kernel, x_shape, strides, pads, precision):
     # XLA takes two rows that are dilated by two for groups, which aborts the process where it exchanges the operands.
     looks_grouped = any(k == stride == 2 for k, stride in zip(kernel.shape, strides, strict=False))
     if strides != (1, 1) and (in_bfloat16 or looks_grouped or sub_pixel_pays(kernel.shape, strides)):
-        return _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision)
+
+        def convolve(x, weights, pads):
+            in_products = bfloat16.pays(weights.shape, x.dtype) and not onednn.is_on_offer()
+            convolution = bfloat16.convolution if in_products else direct.convolution
+            return convolution(x, weights, (1, 1), pads, precision)
+
+        return sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, convolve)
     around = [
         (k - 1 - low, size + low - (n - 1) * stride - 1)
         for k, size, n, stride, (low, _) in zip(
@@ -75,12 +81,23 @@ def sub_pixel_pays(kernel_shape, strides):
     return steps == 1 or (channels <= _SUB_PIXEL_CHANNELS and as_sub_pixels <= as_xla)
 
 
-def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precision):
+def sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, convolve):
     """Computes the gradient to the images of a convolution with few channels and a stride.
 
     With stride s, pixel i of the padded image took part in output o by the kernel's row i - s * o. The s pixels from
     s * q on thus meet the same few outputs, each by rows of its own: here they are channels of one pixel, as in a
     sub-pixel convolution (Shi et al. 2016, arXiv:1609.05158), and XLA has few but wide products to do.
+
+    Args:
+        out_gradient: gradient to the convolution's output.
+        kernel: weights.
+        x_shape: shape of the images.
+        strides: strides of the convolution.
+        pads: padding; what comes after the images does not matter.
+        convolve: computes a convolution of stride 1 of images with a kernel and a padding, which may be negative.
+
+    Returns:
+        The gradient, like the images.
     """
     rows, columns, in_channels, out_channels = kernel.shape
     (down, right), steps = strides, [-(-k // stride) for k, stride in zip(kernel.shape, strides, strict=False)]
@@ -93,9 +110,7 @@ def _sub_pixel_convolution(out_gradient, kernel, x_shape, strides, pads, precisi
         first, last = low // stride, (low + size - 1) // stride
         around.append((step - 1 - first, last + 1 - n))
         kept.append(slice(low % stride, low % stride + size))
-    as_products = bfloat16.pays(weights.shape, out_gradient.dtype) and not onednn.is_on_offer()
-    convolution = bfloat16.convolution if as_products else direct.convolution
-    out = convolution(out_gradient, weights, (1, 1), around, precision)
+    out = convolve(out_gradient, weights, around)
     batch, height, width, _ = out.shape
     out = out.reshape(batch, height, width, down, right, in_channels).transpose(0, 1, 3, 2, 4, 5)
     return out.reshape(batch, height * down, width * right, in_channels)[:, kept[0], kept[1]]

@@ -15,19 +15,26 @@ from fcnn.models import VGG, AlexNet, GoogLeNet, create_model, layer_table
 
 # Layers that torchvision counts through: "layer1_0/downsample_1" here is "layer1.0.downsample.1" there. Inception's
 # "branch7x7_1" has that name there too.
-_SEQUENCES = re.compile(r"\b(features|classifier|layer\d|downsample|branch\d)_(\d+)(?=/|$)")
+_SEQUENCES = re.compile(r"\b(features|(?:aux_)?classifier|layer\d|downsample|branch\d)_(\d+)(?=/|$)")
 
-_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_LEAVES = {
+    "kernel": "weight",
+    "fixed_kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
 _LEAF_ORDER = tuple(_LEAVES)
 _COUNTER = "num_batches_tracked"
 
 # The linear layers that see a feature map, and its height and width: they were trained on it in the order channel,
 # height, width, and meet it in the order height, width, channel here.
 _FLATTENED = {
-    (AlexNet, "classifier_1"): (6, 6),
-    (VGG, "classifier_0"): (7, 7),
-    (GoogLeNet, "aux1/fc1"): (4, 4),
-    (GoogLeNet, "aux2/fc1"): (4, 4),
+    (AlexNet, "classifier_1"): lambda model: (6, 6),
+    (VGG, "classifier_0"): lambda model: (model.grid, model.grid),
+    (GoogLeNet, "aux1/fc1"): lambda model: (4, 4),
+    (GoogLeNet, "aux2/fc1"): lambda model: (4, 4),
 }
 
 
@@ -43,7 +50,8 @@ class _Entry(NamedTuple):
 def convert_torchvision(name: str, state_dict: Mapping[str, np.ndarray], **options) -> dict[str, PyTree]:
     """Returns the variables of a network from torchvision's state dict for it.
 
-    The number of classes and of the images' channels follow the state dict. Without the keys of any auxiliary head it
+    The keys are torchvision's, and for the networks of VGG that label pixels Caffe's (`conv1_1.weight`). The number of
+    classes and of the images' channels follow the state dict. Without the keys of any auxiliary head it
     gives the variables of the network with `auxiliary_heads=False`, which in evaluation fit the one with heads too.
     The counters `num_batches_tracked`, which old files have not, are left out. Arrays are views where they can be.
 
@@ -56,7 +64,8 @@ def convert_torchvision(name: str, state_dict: Mapping[str, np.ndarray], **optio
         {"params": ..., "batch_stats": ...}, float32.
 
     Raises:
-        InputError: if keys are missing, left over or of the wrong shape; all of them are told at once.
+        InputError: if keys are missing, left over or of the wrong shape; all of them are told at once. Also if
+            `num_classes` is given and another.
     """
     shapes = {key: np.shape(array) for key, array in state_dict.items() if not key.endswith(f".{_COUNTER}")}
     entries = _entries(_network(name, shapes, options), shapes)
@@ -97,10 +106,16 @@ def _network(name, shapes, options):
     model = create_model(name, **options)
     head, *auxiliary = map(_torch_name, model.heads)
     found = {}
-    if "num_classes" not in options and len(shapes.get(f"{head}.bias", ())) == 1:
+    if len(shapes.get(f"{head}.bias", ())) == 1:
         found["num_classes"] = shapes[f"{head}.bias"][0]
+        if options.get("num_classes", found["num_classes"]) != found["num_classes"]:
+            raise InputError(
+                f"the weights are those of {name} with {found['num_classes']} classes, expected {model.num_classes}: "
+                "leave num_classes out, and replace the head for other classes"
+            )
     prefixes = tuple(f"{name.split('.')[0]}." for name in auxiliary)
-    if auxiliary and "auxiliary_heads" not in options and not any(key.startswith(prefixes) for key in shapes):
+    has_auxiliary_heads = getattr(model, "auxiliary_heads", False)
+    if has_auxiliary_heads and "auxiliary_heads" not in options and not any(key.startswith(prefixes) for key in shapes):
         found["auxiliary_heads"] = False
     # Shapes are all that is asked of it, and tracing how kernels are drawn takes half of the time.
     return model.clone(**found, kernel_init=jax.nn.initializers.zeros)
@@ -113,7 +128,8 @@ def _entries(model, shapes):
         for leaf in sorted(row.variables, key=_LEAF_ORDER.index):
             collection = "batch_stats" if leaf in ("mean", "var") else "params"
             path = (collection, *row.name.split("/"), leaf)
-            map_size = _FLATTENED.get((type(model), row.name)) if leaf == "kernel" else None
+            size_of = _FLATTENED.get((type(model), row.name)) if leaf == "kernel" else None
+            map_size = None if size_of is None else size_of(model)
             entries.append(_Entry(_key(path), path, _torch_shape(row.variables[leaf]), map_size))
     first = entries[0]
     found = shapes.get(first.key, ())

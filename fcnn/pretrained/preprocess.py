@@ -19,22 +19,24 @@ _MAX_ASPECT_RATIO = 100
 class EvaluationTransform:
     """Resizes the shorter side, cuts out the centre and normalises, pixel for pixel as torchvision does with Pillow.
 
+    Without a crop, the whole image stays.
+
     The orientation that cameras note in a photo's EXIF data is not applied, as it is not in torchvision: call
     `PIL.ImageOps.exif_transpose` first where it matters.
 
     Attributes:
         resize: length of the shorter side, in pixels.
-        crop: side of the square at the centre, in pixels.
+        crop: side of the square at the centre, in pixels; None if there is none.
         mean: subtracted from the pixels between 0 and 1, per channel.
         std: the pixels are divided by it, per channel.
     """
 
     resize: int
-    crop: int
+    crop: int | None
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def __call__(self, image: Image.Image | np.ndarray) -> Float32[np.ndarray, "crop crop 3"]:
+    def __call__(self, image: Image.Image | np.ndarray) -> Float32[np.ndarray, "height width 3"]:
         """Returns the network's input.
 
         Args:
@@ -66,6 +68,8 @@ class EvaluationTransform:
         long_resized = int(self.resize * long / short)
         size = tuple(self.resize if side == short else long_resized for side in (width, height))
         image = image.resize(size, Image.Resampling.BILINEAR)
+        if self.crop is None:
+            return image
         # torchvision rounds halves to even here.
         left, top = (round((side - self.crop) / 2) for side in image.size)
         return image.crop((left, top, left + self.crop, top + self.crop))

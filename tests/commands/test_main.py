@@ -1,5 +1,6 @@
 """The command line, from its arguments to its output and exit code."""
 
+import re
 import subprocess
 import sys
 from functools import partial
@@ -113,7 +114,11 @@ def test_list(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines[1:]} == set(list_models())
     (line,) = [line for line in lines if "resnet50-0676ba61.pth" in line]
-    assert line.split() == ["resnet50", "V1", "76.13%", "92.86%", "resnet50-0676ba61.pth"]
+    assert line.split() == ["resnet50", "V1", "top-1", "76.13%,", "top-5", "92.86%", "resnet50-0676ba61.pth"]
+    (line,) = [line for line in lines if "fcn_resnet50_coco" in line]
+    assert re.split("  +", line) == [
+        "fcn_resnet50", "V1", "mean IoU 60.50%, pixel accuracy 91.40%", "fcn_resnet50_coco-1167a1af.pth"
+    ]  # fmt: skip
 
 
 def test_summary(capsys):

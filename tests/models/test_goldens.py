@@ -2,14 +2,13 @@
 
 import json
 import re
-import zlib
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from golden_weights import GOLDENS, relative_error, weight
 
 from fcnn.models import capture, create_model, layer_table
 from fcnn.pretrained.convert import convert_torchvision, export_torchvision
@@ -17,24 +16,6 @@ from fcnn.pretrained.convert import convert_torchvision, export_torchvision
 AS_A_USERS = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 if jax.__version_info__ < (0, 11):
     AS_A_USERS["xla_cpu_use_fusion_emitters"] = True
-GOLDENS = Path(__file__).parent.parent / "goldens"
-
-
-def weight(key, shape):
-    """The entry of a state dict that the goldens were made with."""
-    rng = np.random.default_rng(zlib.crc32(key.encode()))
-    if key.endswith("num_batches_tracked"):
-        return np.zeros((), np.int64)
-    if key.endswith("running_var"):
-        values = rng.uniform(0.5, 1.5, shape)
-    elif len(shape) >= 2:
-        values = rng.standard_normal(shape)
-        values *= np.sqrt(2 / np.prod(shape[1:]))
-    elif key.endswith(".weight"):
-        values = rng.uniform(0.5, 1.5, shape)
-    else:
-        values = rng.standard_normal(shape) * 0.1
-    return values.astype(np.float32)
 
 
 def norm_of_pytorch(array):
@@ -42,10 +23,6 @@ def norm_of_pytorch(array):
     squares = np.square(array, dtype=np.float32).ravel()
     lanes = np.pad(squares, (0, -squares.size % 8)).reshape(-1, 8).cumsum(axis=0, dtype=np.float32)[-1]
     return np.sqrt(lanes.sum(dtype=np.float32))
-
-
-def relative_error(found, expected):
-    return np.abs(found - expected).max() / np.abs(expected).max()
 
 
 @pytest.mark.parametrize("name", ["alexnet", "googlenet", "inception_v3", "resnet18", "resnet50", "vgg11", "vgg16_bn"])

@@ -64,7 +64,7 @@ def test_conversion_of_100_megabytes_takes_less_than_3_seconds():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in list_models() if name.endswith("_tiny") or name in ("resnet20", "resnet34")]
+    "name", [name for name in list_models() if name.endswith(("_tiny", "_digits")) or name in ("resnet20", "resnet34")]
 )
 def test_variables_are_those_of_the_network(name):
     variables = tiny_variables(name, num_classes=3)
@@ -115,7 +115,28 @@ def test_number_of_classes_and_channels_follow_the_state_dict():
     assert list(export_torchvision("resnet18", variables)) == list(shapes)
 
 
-@pytest.mark.parametrize("name", ["googlenet_tiny", "inception_tiny"])
+def test_weights_for_other_classes_than_asked_for_are_refused():
+    state_dict = export_torchvision("fcn_resnet_tiny", tiny_variables("fcn_resnet_tiny", num_classes=7))
+    assert convert_torchvision("fcn_resnet_tiny", state_dict, num_classes=7)
+    with pytest.raises(InputError, match="are those of fcn_resnet_tiny with 7 classes, expected 3: leave") as caught:
+        convert_torchvision("fcn_resnet_tiny", state_dict, num_classes=3)
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_of_segmentation_networks():
+    digits = export_torchvision("fcn2s_vgg_digits", tiny_variables("fcn2s_vgg_digits", num_classes=3))
+    assert digits["upscore_pool2.weight"].shape == (3, 3, 4, 4)
+    assert digits["upscore.weight"].shape == (3, 3, 4, 4)
+    assert {"conv1_1.weight", "bn1_1.running_mean", "fc6.bias", "score_fr.weight", "score_pool1.bias"} < digits.keys()
+    resnet = export_torchvision("fcn_resnet_tiny", tiny_variables("fcn_resnet_tiny"))
+    assert {
+        "backbone.layer4.0.downsample.1.running_var",
+        "classifier.4.bias",
+        "aux_classifier.1.weight",
+    } < resnet.keys()
+
+
+@pytest.mark.parametrize("name", ["fcn_resnet_tiny", "googlenet_tiny", "inception_tiny"])
 def test_without_auxiliary_heads(name):
     variables = tiny_variables(name, num_classes=3, auxiliary_heads=False)
     state_dict = export_torchvision(name, variables)

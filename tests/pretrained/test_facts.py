@@ -14,10 +14,22 @@ def test_every_entry_is_whole():
         assert weights.network in list_models()
         assert re.fullmatch(r"[0-9a-f]{8}", weights.hash_prefix)
         assert weights.address == f"https://download.pytorch.org/models/{weights.file_name}"
-        assert weights.crop <= weights.resize
-        assert weights.top1 < weights.top5 < 100
-        assert (weights.classes, weights.interpolation) == (1000, "bilinear")
-    assert len({weights.file_name for weights in PUBLISHED_WEIGHTS}) == len(PUBLISHED_WEIGHTS) == 19
+        assert weights.interpolation == "bilinear"
+        if weights.task == "classification":
+            assert weights.crop <= weights.resize
+            assert weights.top1 < weights.top5 < 100
+            assert weights.metrics == {"top1": weights.top1, "top5": weights.top5}
+            assert weights.classes == 1000
+        else:
+            assert (weights.resize, weights.crop, weights.classes) == (520, None, 21)
+            assert weights.metrics["mean_iou"] < weights.metrics["pixel_accuracy"] < 100
+    assert len({weights.file_name for weights in PUBLISHED_WEIGHTS}) == len(PUBLISHED_WEIGHTS) == 21
+
+
+def test_what_segmentation_reaches():
+    weights = published_weights("fcn_resnet101")
+    assert (weights.file_name, weights.hash_prefix) == ("fcn_resnet101_coco-7ecb50ca.pth", "7ecb50ca")
+    assert weights.metrics == {"mean_iou": 63.7, "pixel_accuracy": 91.9}
 
 
 def test_versions():

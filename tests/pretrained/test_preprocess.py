@@ -27,6 +27,17 @@ def test_sizes(name, version, crop, resize):
     assert result.dtype == np.float32
 
 
+@pytest.mark.parametrize(("width", "height", "expected"), [(500, 375, (520, 693)), (60, 100, (866, 520))])
+def test_segmentation_sees_the_whole_image(width, height, expected):
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    transform = preprocess("fcn_resnet50")
+    result = transform(photo)
+    assert result.shape == (*expected, 3)
+    resized = np.asarray(photo.resize(expected[::-1], Image.Resampling.BILINEAR), np.float32) / 255
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(result, (resized - mean) / std, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("file", "resize"),
     [("resnet50-0676ba61.pth", 256), ("resnet50-11ad3fa6.pth", 232), ("mine.safetensors", 232)],

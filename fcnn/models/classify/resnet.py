@@ -1,6 +1,6 @@
 """ResNet: He, Zhang, Ren and Sun 2016, "Deep Residual Learning for Image Recognition"."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -29,6 +29,7 @@ class BasicBlock(nn.Module):
     Attributes:
         width: channels of the convolutions and of the output.
         stride: stride of the first convolution.
+        dilation: step between the pixels that a 3x3 kernel sees, in place of a stride of an earlier stage.
         conv: makes a convolution of the network.
         norm: makes a normalisation of the network.
         last_scale_init: initializer of the last normalisation's scale.
@@ -43,13 +44,15 @@ class BasicBlock(nn.Module):
     norm: Callable
     last_scale_init: nn.initializers.Initializer = nn.initializers.ones
     shortcut: Callable = projection
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch out_h out_w out_channel"]:
         """Returns the block's output, rectified."""
-        y = self.conv(self.width, (3, 3), strides=self.stride, padding=1, name="conv1")(x)
+        conv3x3 = partial(self.conv, self.width, (3, 3), padding=self.dilation, kernel_dilation=self.dilation)
+        y = conv3x3(strides=self.stride, name="conv1")(x)
         y = ops.relu(self.norm("bn1")(y))
-        y = self.conv(self.width, (3, 3), padding=1, name="conv2")(y)
+        y = conv3x3(name="conv2")(y)
         y = self.norm("bn2", scale_init=self.last_scale_init)(y)
         if x.shape != y.shape:
             x = self.shortcut(x, self.width, self.stride, self.conv, self.norm)
@@ -73,6 +76,7 @@ class Bottleneck(nn.Module):
     norm: Callable
     last_scale_init: nn.initializers.Initializer = nn.initializers.ones
     shortcut: Callable = projection
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch out_h out_w out_channel"]:
@@ -80,13 +84,82 @@ class Bottleneck(nn.Module):
         width_out = self.expansion * self.width
         y = self.conv(self.width, (1, 1), name="conv1")(x)
         y = ops.relu(self.norm("bn1")(y))
-        y = self.conv(self.width, (3, 3), strides=self.stride, padding=1, name="conv2")(y)
+        around = {"padding": self.dilation, "kernel_dilation": self.dilation}
+        y = self.conv(self.width, (3, 3), strides=self.stride, **around, name="conv2")(y)
         y = ops.relu(self.norm("bn2")(y))
         y = self.conv(width_out, (1, 1), name="conv3")(y)
         y = self.norm("bn3", scale_init=self.last_scale_init)(y)
         if x.shape != y.shape:
             x = self.shortcut(x, width_out, self.stride, self.conv, self.norm)
         return ops.relu(x + y)
+
+
+def residual_stages(
+    images: Float[Array, "batch height width channel"],
+    stage_sizes: Sequence[int],
+    widths: Sequence[int],
+    block: Callable[..., nn.Module],
+    conv: Callable,
+    norm: Callable,
+    output_stride: int = 32,
+) -> tuple[Float[Array, "batch out_h out_w out_channel"], ...]:
+    """Returns the output of each stage of a residual network; the shapes below are those of ResNet-18 on 224x224.
+
+    Its layers belong to the module in which it is called.
+
+    Args:
+        images: any size.
+        stage_sizes: number of blocks in each stage.
+        widths: width of the blocks of each stage.
+        block: makes a block, from its width and stride.
+        conv: makes a convolution without bias.
+        norm: makes a normalisation.
+        output_stride: the pixels of the image that lie between two of the output: 32, or less. A stage whose stride
+            would go beyond has none; its kernels, and those of the stages after it, see pixels further apart instead
+            (Chen et al. 2018, "DeepLab", section 3.1). Its first block still sees what the stage before saw.
+    """
+    x = conv(widths[0], (7, 7), strides=2, padding=3, name="conv1")(images)  # [batch, 112, 112, 64]
+    x = ReLU(name="relu")(norm("bn1")(x))
+    x = MaxPool((3, 3), strides=(2, 2), padding=((1, 1), (1, 1)), name="maxpool")(x)  # [batch, 56, 56, 64]
+    outputs, reached, dilation = [], 4, 1
+    # [batch, 56, 56, 64], [batch, 28, 28, 128], [batch, 14, 14, 256], [batch, 7, 7, 512]
+    for stage, (size, width) in enumerate(zip(stage_sizes, widths, strict=True)):
+        stride, first_dilation = 1, dilation
+        if stage > 0 and reached < output_stride:
+            stride, reached = 2, 2 * reached
+        elif stage > 0:
+            dilation *= 2
+        for i in range(size):
+            x = block(
+                width,
+                stride if i == 0 else 1,
+                dilation=first_dilation if i == 0 else dilation,
+                name=f"layer{stage + 1}_{i}",
+            )(x)
+        outputs.append(x)
+    return tuple(outputs)
+
+
+class ResNetTrunk(nn.Module):
+    """A residual network up to its last stage, as the part of another network.
+
+    Attributes: as those of `residual_stages`.
+    """
+
+    stage_sizes: tuple[int, ...]
+    widths: tuple[int, ...]
+    block: Callable[..., nn.Module]
+    conv: Callable
+    norm: Callable
+    output_stride: int = 32
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width channel"]
+    ) -> tuple[Float[Array, "batch out_h out_w out_channel"], ...]:
+        """Returns the output of each stage."""
+        make = {"conv": self.conv, "norm": self.norm, "block": partial(self.block, conv=self.conv, norm=self.norm)}
+        return residual_stages(images, self.stage_sizes, self.widths, output_stride=self.output_stride, **make)
 
 
 class ResNet(nn.Module):
@@ -118,7 +191,7 @@ class ResNet(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width channel"], *, train: bool
     ) -> Float[Array, "batch class"]:
-        """Returns the logits of images of any size; the shapes below are those of ResNet-18 on 224x224."""
+        """Returns the logits of images of any size."""
         conv = partial(Conv, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype)
         norm = partial(batch_norm, train=train, dtype=self.dtype)
         block = partial(
@@ -128,14 +201,7 @@ class ResNet(nn.Module):
             last_scale_init=nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones,
         )
 
-        x = conv(self.widths[0], (7, 7), strides=2, padding=3, name="conv1")(images)  # [batch, 112, 112, 64]
-        x = ReLU(name="relu")(norm("bn1")(x))
-        x = MaxPool((3, 3), strides=(2, 2), padding=((1, 1), (1, 1)), name="maxpool")(x)  # [batch, 56, 56, 64]
-        # [batch, 56, 56, 64], [batch, 28, 28, 128], [batch, 14, 14, 256], [batch, 7, 7, 512]
-        for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True)):
-            for i in range(size):
-                stride = 2 if stage > 0 and i == 0 else 1
-                x = block(width, stride, name=f"layer{stage + 1}_{i}")(x)
-        x = AdaptiveAvgPool(name="avgpool")(x)  # [batch, 1, 1, 512]
+        x = residual_stages(images, self.stage_sizes, self.widths, block, conv, norm)[-1]
+        x = AdaptiveAvgPool(name="avgpool")(x)  # [batch, 1, 1, channel]
         x = x.reshape(x.shape[0], -1)
         return Dense(self.num_classes, kernel_init=self.kernel_init, dtype=self.dtype, name="fc")(x).astype(jnp.float32)

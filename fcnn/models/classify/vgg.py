@@ -19,38 +19,45 @@ class VGG(nn.Module):
     parameters included.
 
     Attributes:
-        stage_sizes: number of convolutions in each of the five stages; (2, 2, 3, 3, 3) is VGG-16, the paper's D.
+        stage_sizes: number of convolutions in each stage; (2, 2, 3, 3, 3) is VGG-16, the paper's D.
         num_classes: number of logits.
         widths: channels of the stages.
         hidden: width of the two hidden linear layers.
+        grid: height and width of the map that they see, whatever the images' size.
         batch_norm: whether each convolution is followed by batch normalisation, which the paper has not.
         dropout_rate: share of units dropped after each hidden linear layer in training.
         kernel_init: initializer of all kernels.
         dtype: type of the computation; parameters and logits stay float32.
     """
 
-    stage_sizes: tuple[int, int, int, int, int]
+    stage_sizes: tuple[int, ...]
     num_classes: int = 1000
-    widths: tuple[int, int, int, int, int] = (64, 128, 256, 512, 512)
+    widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     hidden: int = 4096
+    grid: int = 7
     batch_norm: bool = False
     dropout_rate: float = 0.5
     kernel_init: nn.initializers.Initializer = he_normal
     dtype: DTypeLike = jnp.float32
 
-    input_shape: ClassVar[tuple[int, int, int]] = (224, 224, 3)
     heads: ClassVar[tuple[str, ...]] = ("classifier_6",)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images of which the linear layers see the last map as it is."""
+        side = self.grid * 2 ** len(self.stage_sizes)
+        return side, side, 3
 
     @nn.compact
     def __call__(
         self, images: Float[Array, "batch height width channel"], *, train: bool
     ) -> Float[Array, "batch class"]:
-        """Returns the logits of images of at least 32x32 pixels; the shapes below are those of 224x224.
+        """Returns the logits of images of at least 32x32 pixels with five stages; the shapes below are of 224x224.
 
         Raises:
             InputError: if the images are smaller.
         """
-        check_image_size("VGG", images, 32)
+        check_image_size("VGG", images, 2 ** len(self.stage_sizes))
         conv = partial(Conv, kernel_size=(3, 3), padding=1, kernel_init=self.kernel_init, dtype=self.dtype)
         dense = partial(Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         dropout = partial(nn.Dropout, self.dropout_rate, deterministic=not train)
@@ -67,7 +74,7 @@ class VGG(nn.Module):
                 layers += 2
             x = MaxPool((2, 2), name=f"features_{layers}")(x)  # 112, 56, 28, 14, then [batch, 7, 7, 512]
             layers += 1
-        x = AdaptiveAvgPool((7, 7), name="avgpool")(x)
+        x = AdaptiveAvgPool((self.grid, self.grid), name="avgpool")(x)
 
         x = x.reshape(x.shape[0], -1)  # [batch, 25088]
         x = ReLU(name="classifier_1")(dense(self.hidden, name="classifier_0")(x))
