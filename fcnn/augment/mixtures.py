@@ -82,7 +82,7 @@ def cutmix(alpha: float, num_classes: int) -> Augmentation:
 def _share(key: Key[Array, ""], alpha: float) -> Float[Array, ""]:
     """Returns a draw from Beta(alpha, alpha), the Dirichlet distribution of two.
 
-    `jax.random.beta` has two generators of gamma variables in it, and takes half a second longer to compile on CPU.
+    `jax.random.beta` has two generators of gamma variables in it, and takes a third longer to compile on CPU.
     """
     return jax.random.dirichlet(key, jnp.full(2, alpha))[0]
 
