@@ -57,9 +57,9 @@ def load_dataset(
     Args:
         name: one of the names above.
         data_dir: the folder of the files; needed by all but `mnist`, `tfds:NAME` and `folder:PATH`.
-        validation: how many of the training examples to hold out as `.validation`, a number (5000) or a share (0.1):
-            of each class its part, drawn by the seed. What chooses a checkpoint or a rate should look at these, not at
-            the test split.
+        validation: how many of the training examples to hold out as `.validation`, a number (5000) or a share (0.1),
+            drawn by the seed: of each class its part, where an example has one class. What chooses a checkpoint or a
+            rate should look at these, not at the test split.
         seed: of that drawing, and of the split of a folder that is not split; 0 or more.
         **options: of `load_image_folder`, `load_mask_folder` or `load_voc2012`, for those data sets only.
 
