@@ -9,7 +9,8 @@ from fcnn.data import cifar, emnist, idx_folder
 from fcnn.data.dataset import Dataset
 from fcnn.data.folder import ImageFolder, load_image_folder
 from fcnn.data.hold_out import hold_out
-from fcnn.data.mask_folder import SegmentationFolder, is_mask_folder, load_mask_folder, load_voc2012
+from fcnn.data.mask_folder import SegmentationFolder, load_mask_folder, load_voc2012
+from fcnn.data.mask_pairs import is_mask_folder
 from fcnn.data.tensorflow_datasets import load_tensorflow_dataset
 from fcnn.errors import InputError, unknown_name
 

@@ -19,7 +19,7 @@ _MAX_DIGITS = 4
 _OVERLAP = 0.2
 _PLACES = 12
 # How far digits, strokes and pieces stand out from what is behind them, in levels of grey.
-_CONTRAST = (50.0, 120.0)
+_CONTRAST = (60.0, 130.0)
 # Random numbers enough for the gradient, the patches and the digits, each at its last place, and for clutter.
 _NUMBERS, _NUMBERS_OF_CLUTTER = 160, 12
 
@@ -139,7 +139,7 @@ def _scenes(
         for (left, top, right, bottom), _, ink in placed:
             _paint(image[top:bottom, left:right], ink, draw)
         noise = uniform_numbers(image.size, seed, index, 0).reshape(size).astype(np.float32)
-        image += draw.uniform(4, 40) * (noise - 0.5)
+        image += draw.uniform(4, 32) * (noise - 0.5)
         yield np.clip(image + 0.5, 0, 255).astype(np.uint8), placed
 
 
@@ -193,7 +193,9 @@ def _digit(digits: Split, sides: tuple[int, int], draw: _Draw) -> tuple[UInt8[np
     scale = side / max(ink.shape)
     width, height = (max(round(scale * length), 1) for length in (ink.shape[1], ink.shape[0]))
     resized = np.asarray(Image.fromarray(ink).resize((width, height), Image.Resampling.BICUBIC))
-    return _cut(resized), int(digits.labels[row])
+    # Edges are made steeper, so that few pixels are half of the digit and half of the ground.
+    steeper = np.clip(2 * resized.astype(np.int16) - _INK, 0, 255).astype(np.uint8)
+    return _cut(steeper), int(digits.labels[row])
 
 
 def _cut(ink: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "height width"]:
