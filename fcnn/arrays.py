@@ -44,6 +44,7 @@ def named_arrays(examples: Any) -> dict[str, Shaped[Any, "n ..."]]:
     if isinstance(examples, Mapping):
         arrays = dict(examples)
     elif hasattr(examples, "images") and hasattr(examples, "labels"):
+        # Examples that stay in their files say here what to do with them.
         arrays = {"image": examples.images, "label": examples.labels}
     elif isinstance(examples, tuple) and len(examples) == 2:
         arrays = {"image": examples[0], "label": examples[1]}

@@ -11,6 +11,7 @@ from fcnn.data.mask_files import MaskFiles, read_mask
 from fcnn.data.mask_folder import SegmentationFolder, load_mask_folder, load_voc2012
 from fcnn.data.mask_loader import MaskLoader
 from fcnn.data.order import Batch, epoch_order, prefetch
+from fcnn.data.scenes import digit_boxes, digit_scenes
 from fcnn.data.statistics import channel_statistics
 from fcnn.data.subset import balanced_subset
 
@@ -28,6 +29,8 @@ __all__ = [
     "Split",
     "balanced_subset",
     "channel_statistics",
+    "digit_boxes",
+    "digit_scenes",
     "epoch_order",
     "evaluation_crop",
     "load_dataset",

@@ -84,7 +84,7 @@ def read_images(files: ImageFiles, transform: Transform, broken: str) -> tuple[I
     for fault in faults:
         warnings.warn(f"skipped {fault}", stacklevel=2)
     rows = [row for row, result in enumerate(results) if not isinstance(result, InputError)]
-    images = [results[row] for row in rows]
+    images = [result for result in results if not isinstance(result, InputError)]
     if len({image.shape for image in images}) > 1:
         raise InputError("the transform must give images of one size: take one that cuts, such as evaluation_crop")
     labels = files.labels[rows]

@@ -9,7 +9,8 @@ from fcnn.data import cifar, emnist, idx_folder
 from fcnn.data.dataset import Dataset
 from fcnn.data.folder import ImageFolder, load_image_folder
 from fcnn.data.hold_out import hold_out
-from fcnn.data.mask_folder import SegmentationFolder, is_mask_folder, load_mask_folder, load_voc2012
+from fcnn.data.mask_folder import SegmentationFolder, load_mask_folder, load_voc2012
+from fcnn.data.mask_pairs import is_mask_folder
 from fcnn.data.tensorflow_datasets import load_tensorflow_dataset
 from fcnn.errors import InputError, unknown_name
 
@@ -57,9 +58,9 @@ def load_dataset(
     Args:
         name: one of the names above.
         data_dir: the folder of the files; needed by all but `mnist`, `tfds:NAME` and `folder:PATH`.
-        validation: how many of the training examples to hold out as `.validation`, a number (5000) or a share (0.1):
-            of each class its part, drawn by the seed. What chooses a checkpoint or a rate should look at these, not at
-            the test split.
+        validation: how many of the training examples to hold out as `.validation`, a number (5000) or a share (0.1),
+            drawn by the seed: of each class its part, where an example has one class. What chooses a checkpoint or a
+            rate should look at these, not at the test split.
         seed: of that drawing, and of the split of a folder that is not split; 0 or more.
         **options: of `load_image_folder`, `load_mask_folder` or `load_voc2012`, for those data sets only.
 

@@ -33,7 +33,7 @@ class MaskEvaluation(NamedTuple):
 
     files: MaskFiles
     resize: int | None = None
-    bucket: int = 64
+    bucket: int = 32
     max_shapes: int | None = 8
 
     def shapes(self) -> Int32[np.ndarray, "n 2"]:
@@ -88,7 +88,8 @@ class MaskEvaluation(NamedTuple):
         Raises:
             InputError: a file cannot be read.
         """
-        height, width = resized(*self.files.sizes[example].tolist(), self.resize)
+        height, width = self.files.sizes[example].tolist()
+        height, width = resized(height, width, self.resize)
         image = decode_image(
             self.files.image_paths[example], lambda photo: photo.resize((width, height), Image.Resampling.BILINEAR)
         )

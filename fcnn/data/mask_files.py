@@ -31,6 +31,18 @@ class MaskFiles(NamedTuple):
     mask_paths: tuple[Path, ...]
     sizes: Int32[np.ndarray, "n 2"]
 
+    @property
+    def images(self) -> None:
+        """Photos have no pixels before they are decoded.
+
+        Raises:
+            InputError: always; it says what to do.
+        """
+        raise InputError(
+            "these photos and masks stay in their files: train on them by fcnn.data.MaskLoader, evaluate by "
+            "fcnn.data.MaskEvaluation"
+        )
+
     def choose(self, rows: Int32[np.ndarray, "chosen"]) -> "MaskFiles":
         """Returns the examples of some rows."""
         images, masks = (tuple(paths[row] for row in rows) for paths in (self.image_paths, self.mask_paths))

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from fcnn.data.folder import ENDINGS, find_part_folders, visible
+from fcnn.data.folder import find_part_folders
 from fcnn.data.hold_out import count_held_out
 from fcnn.data.mask_evaluation import MaskEvaluation
 from fcnn.data.mask_files import IGNORE, MaskFiles, read_mask_files
+from fcnn.data.mask_pairs import Pairs, drawn_parts, find_pairs, is_pair_folder, listed_parts, read_lines, read_list
 from fcnn.data.order import epoch_order
 from fcnn.errors import InputError
 
@@ -19,9 +20,6 @@ VOC_CLASS_NAMES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-
-# The photo and the mask of each example.
-Pairs = list[tuple[Path, Path]]
 
 
 class SegmentationFolder(NamedTuple):
@@ -73,7 +71,7 @@ def load_voc2012(
     if root is None:
         raise InputError(f"{folder}: expected VOCdevkit, its folder VOC2012, or the folder of VOCdevkit: no {lists}")
     parts = {
-        what: _read_list(root / lists / f"{split}.txt", root / "JPEGImages", root / "SegmentationClass")
+        what: read_list(root / lists / f"{split}.txt", root / "JPEGImages", root / "SegmentationClass")
         for what, split in (("train", train), ("evaluate", test))
     }
     return _load("voc2012_segmentation", root, parts, VOC_CLASS_NAMES, resize, validation, seed)
@@ -109,22 +107,12 @@ def load_mask_folder(
     if not 0 < test_share < 1:
         raise InputError(f"the share to evaluate on must be between 0 and 1, got {test_share}")
     names = folder / "classes.txt"
-    class_names = tuple(_lines(names)) if names.is_file() else None
+    class_names = tuple(read_lines(names)) if names.is_file() else None
     if is_pair_folder(folder):
-        parts = _listed_parts(folder) or _drawn_parts(folder, test_share, seed)
+        parts = listed_parts(folder) or drawn_parts(folder, test_share, seed)
     else:
-        parts = {what: _find_pairs(part) for what, part in find_part_folders(folder).items()}
+        parts = {what: find_pairs(part) for what, part in find_part_folders(folder).items()}
     return _load(f"folder:{folder}", folder, parts, class_names, resize, validation, seed)
-
-
-def is_mask_folder(folder: Path) -> bool:
-    """Returns whether a folder, or its folder to train on, has `images` and `masks`."""
-    return is_pair_folder(folder) or any(is_pair_folder(folder / name) for name in ("train", "training"))
-
-
-def is_pair_folder(folder: Path) -> bool:
-    """Returns whether a folder has `images` and `masks`."""
-    return (folder / "images").is_dir() and (folder / "masks").is_dir()
 
 
 def _load(
@@ -200,77 +188,3 @@ def _refuse_overlaps(folder: Path, parts: Mapping[str, Pairs]) -> None:
             if image in seen:
                 raise InputError(f"{image}: is to {seen[image]} and to {what} on: leave it in one of the two splits")
             seen[image] = what
-
-
-def _listed_parts(folder: Path) -> dict[str, Pairs]:
-    """Returns the examples that the split files name; none if there is no such file."""
-    files = {name: folder / f"{name}.txt" for name in ("train", "val", "test")}
-    there = {name for name, path in files.items() if path.is_file()}
-    if not there:
-        return {}
-    if "train" not in there or len(there) < 2:
-        missing = "train.txt" if "train" not in there else "val.txt or test.txt"
-        raise InputError(f"{folder}: expected {missing} beside {', '.join(f'{name}.txt' for name in sorted(there))}")
-    whats = {"train": "train", "val": "validate" if "test" in there else "evaluate", "test": "evaluate"}
-    return {
-        whats[name]: _read_list(files[name], folder / "images", folder / "masks") for name in files if name in there
-    }
-
-
-def _drawn_parts(folder: Path, test_share: float, seed: int) -> dict[str, Pairs]:
-    pairs = _find_pairs(folder)
-    if len(pairs) < 2:
-        raise InputError(f"{folder}: expected at least two examples, to train and to evaluate on, found {len(pairs)}")
-    count = min(max(round(test_share * len(pairs)), 1), len(pairs) - 1)
-    drawn = set(epoch_order(seed, 0, len(pairs))[:count].tolist())
-    return {
-        "train": [pair for row, pair in enumerate(pairs) if row not in drawn],
-        "evaluate": [pair for row, pair in enumerate(pairs) if row in drawn],
-    }
-
-
-def _find_pairs(folder: Path) -> Pairs:
-    """Returns the photos in `images` with their masks, sorted by name."""
-    if not is_pair_folder(folder):
-        raise InputError(f"{folder}: expected the folders images and masks")
-    images, masks = _by_stem(folder / "images", ENDINGS), _by_stem(folder / "masks", (".png",))
-    for stem in sorted(images.keys() ^ masks.keys()):
-        path, others = (images[stem], "mask") if stem in images else (masks[stem], "photo")
-        raise InputError(
-            f"{path}: has no {others} of the same name in {folder / ('masks' if others == 'mask' else 'images')}"
-        )
-    return [(images[stem], masks[stem]) for stem in sorted(images)]
-
-
-def _read_list(path: Path, images: Path, masks: Path) -> Pairs:
-    """Returns the examples that a split file names, one a line, without ending or as the photo's file name."""
-    image_of, mask_of = _by_stem(images, ENDINGS), _by_stem(masks, (".png",))
-    pairs = []
-    for name in _lines(path):
-        stem = Path(name).stem if name.lower().endswith(ENDINGS) else name
-        for what, folder, files in (("photo", images, image_of), ("mask", masks, mask_of)):
-            if stem not in files:
-                raise InputError(f"{path}: names {name}, whose {what} is not in {folder}")
-        pairs.append((image_of[stem], mask_of[stem]))
-    return pairs
-
-
-def _by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    found: dict[str, Path] = {}
-    for path in sorted(visible(folder.iterdir())):
-        if path.suffix.lower() in endings:
-            if path.stem in found:
-                raise InputError(f"{path}: has the same name as {found[path.stem].name}: remove or rename one of them")
-            found[path.stem] = path
-    return found
-
-
-def _lines(path: Path) -> list[str]:
-    """Returns the lines of a text file without those that are empty."""
-    try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no UTF-8 text"
-        raise InputError(f"{path}: cannot be read: {reason}") from error

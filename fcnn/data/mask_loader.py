@@ -60,7 +60,8 @@ class MaskLoader(NamedTuple):
 
         def read(example):
             numbers = uniform_numbers(_NUMBERS, self.seed, epoch, example)
-            cut = random_cut(*self.files.sizes[example].tolist(), self.size, self.base_size, numbers)
+            height, width = self.files.sizes[example].tolist()
+            cut = random_cut(height, width, self.size, self.base_size, numbers)
             image = decode_image(self.files.image_paths[example], lambda photo: cut_image(photo, cut, self.size))
             return image, cut_mask(read_mask(self.files.mask_paths[example]), cut, self.size)
 

@@ -122,6 +122,12 @@ def test_what_is_wrong_in_voc_is_named_in_one_line(voc, damage, message):
     assert "\n" not in str(error.value)
 
 
+def test_who_takes_photos_and_masks_for_arrays_is_told_what_to_do(voc):
+    data = fcnn.load_dataset("voc2012_segmentation", voc)
+    with pytest.raises(fcnn.InputError, match="stay in their files: train on them by fcnn.data.MaskLoader"):
+        fcnn.Loader(data.train, 1).indices(0)
+
+
 def test_several_faults_are_counted(voc):
     for number in (0, 2):
         (voc / "SegmentationClass" / f"2007_00000{number}.png").write_bytes(png("RGB"))
