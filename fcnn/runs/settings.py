@@ -77,7 +77,8 @@ def settle_run(folder: Path) -> None:
     if (folder / METRICS).exists() or any((folder / CHECKPOINTS).glob("[0-9]*")):
         shutil.rmtree(_aside(folder), ignore_errors=True)
     elif folder.is_dir() and all(
-        name in (CONFIG, CHECKPOINTS) or name.startswith("events.out.") or _is_unfinished(name) for name in _names(folder)
+        name in (CONFIG, CHECKPOINTS) or name.startswith("events.out.") or _is_unfinished(name)
+        for name in _names(folder)
     ):
         shutil.rmtree(folder.resolve(), ignore_errors=True)
         if _aside(folder).exists():

@@ -20,9 +20,8 @@ class ClassificationFindings:
         self._labels: list[np.ndarray] = []
         self._logits: list[np.ndarray] = []
 
-    @property
     def first_image(self) -> np.ndarray:
-        """The first image of the set."""
+        """Returns the first image of the set."""
         return self._images[0][0]
 
     def visit(self, batch: dict[str, Any], predictions: np.ndarray) -> None:

@@ -74,7 +74,7 @@ def conclude_run(
     except OSError as error:
         raise InputError(f"{run_folder / RESULTS} cannot be written: {error.strerror}") from error
     variables = jax.device_get(state.evaluation_variables)
-    network = anatomy(evaluation.model, variables, evaluation.prepare, findings.first_image)
+    network = anatomy(evaluation.model, variables, evaluation.prepare, findings.first_image())
     page = findings.report(run_folder, title, network, metrics, totals)
     if console is not None:
         console.print(f"{examined}: {shown(task, metrics)}, report in {page}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,14 +13,13 @@ from fcnn.use.classification_findings import ClassificationFindings
 from fcnn.use.segmentation_findings import SegmentationFindings
 
 
+@runtime_checkable
 class Findings(Protocol):
-    """What is kept of a test set.
+    """What is kept of a test set."""
 
-    Attributes:
-        first_image: the first image of the set.
-    """
-
-    first_image: np.ndarray
+    def first_image(self) -> np.ndarray:
+        """Returns the first image of the set."""
+        ...
 
     def visit(self, batch: dict[str, Any], predictions: Any) -> None:
         """Keeps what the report needs of some examples and the predictions for them."""
@@ -39,12 +38,16 @@ class PlainFindings:
     def __init__(self, task: TaskContract, examined: str):
         """Takes the task, and what the examples are."""
         self._task, self._examined = task, examined
-        self.first_image: Any = None
+        self._first: list[np.ndarray] = []
+
+    def first_image(self) -> np.ndarray:
+        """Returns the first image of the set."""
+        return self._first[0]
 
     def visit(self, batch: dict[str, Any], predictions: Any) -> None:
         """Keeps the first image."""
-        if self.first_image is None:
-            self.first_image = batch["image"][0]
+        if not self._first:
+            self._first.append(batch["image"][0])
 
     def report(
         self, folder: Path, title: str, network: Anatomy, metrics: dict[str, float], totals: dict[str, Any]

@@ -22,9 +22,8 @@ class SegmentationFindings:
         self._first: list[SegmentedImage] = []
         self._worst: list[tuple[float, SegmentedImage]] = []
 
-    @property
     def first_image(self) -> np.ndarray:
-        """The first image of the set."""
+        """Returns the first image of the set."""
         return self._first[0].image
 
     def visit(self, batch: dict[str, Any], predictions: np.ndarray) -> None:
