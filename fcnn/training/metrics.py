@@ -36,7 +36,7 @@ def finish(task: Any, totals: Mapping[str, Any], records: PyTree = None) -> dict
     Args:
         task: the task; None where a step has none, and each sum is divided by the count.
         totals: the sums over the set.
-        records: the task's records of all examples, where it has some.
+        records: the task's records of all examples; None in training, where nothing is recorded.
 
     Raises:
         InputError: if a metric is not a number.
@@ -45,10 +45,15 @@ def finish(task: Any, totals: Mapping[str, Any], records: PyTree = None) -> dict
     size = max(float(totals.get("size", count)), 1.0)
     losses = {name: value / size for name, value in totals.items() if name == "loss" or name.startswith("loss_")}
     measured = {name: value for name, value in totals.items() if name not in losses and name not in _OF_THE_STEP}
+    means = {name: value / max(float(count), 1.0) for name, value in measured.items()}
     if task is None or task.metrics is None:
-        return numbers(losses | {name: value / max(float(count), 1.0) for name, value in measured.items()})
+        return numbers(losses | means)
     totals = dict(totals)
-    return numbers(losses | dict(task.metrics(totals) if task.record is None else task.metrics(totals, records)))
+    if task.record is None:
+        return numbers(losses | dict(task.metrics(totals)))
+    if records is None:
+        return numbers(losses | {name: mean for name, mean in means.items() if np.ndim(mean) == 0})
+    return numbers(losses | dict(task.metrics(totals, records)))
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
