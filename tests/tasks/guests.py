@@ -1,13 +1,13 @@
-"""Three tasks that the library does not know, each written as a user would: public names, and nothing of fcnn touched."""
+"""Three tasks that the library does not know, written as a user would: public names, and nothing of fcnn touched."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from states import new_state
 
 import fcnn
 
@@ -160,5 +160,5 @@ GUESTS = {
 }  # fmt: skip
 
 
-def state_of(guest, tx, shape, *, ema=False):
-    return fcnn.create_state(guest.model, tx, key=jax.random.key(0), input_shape=(1, *shape), ema=ema)
+def begin(guest, tx, shape, *, ema=False):
+    return new_state(guest.model, tx, ema=ema, input_shape=(1, *shape))

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
-from tasks.guests import GUESTS, state_of
+from tasks.guests import GUESTS, begin
 
 import fcnn
 from fcnn.training import InterruptedRun
@@ -34,7 +34,7 @@ class Trained:
         self.state, self.rows = self.fit(folder)
 
     def begin(self):
-        return state_of(self.guest, TX, self.train["image"].shape[1:], ema=True)
+        return begin(self.guest, TX, self.train["image"].shape[1:], ema=True)
 
     def fit(self, folder, loader=None):
         loader = loader or fcnn.Loader(self.train, BATCH, seed=1)
