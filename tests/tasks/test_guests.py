@@ -2,14 +2,13 @@
 
 import io
 import json
-import os
-import signal
 
 import jax
 import numpy as np
 import pytest
 from rich.console import Console
 from tasks.guests import GUESTS, begin
+from tasks.stopping import StopsAfter, assert_same, assert_same_rows
 
 import fcnn
 from fcnn.training import InterruptedRun
@@ -83,21 +82,6 @@ def test_its_own_metric_chooses_the_best_checkpoint(trained):
     assert fcnn.load_checkpoint(trained.folder, trained.begin()).step == trained.rows[chosen]["step"]
 
 
-class StopsAfter:
-    """A loader that sends this process a signal before a certain block of indices is read."""
-
-    def __init__(self, loader, epoch):
-        self.loader, self.epoch = loader, epoch
-
-    def __getattr__(self, name):
-        return getattr(self.loader, name)
-
-    def indices(self, epoch):
-        if epoch == self.epoch:
-            os.kill(os.getpid(), signal.SIGINT)
-        return self.loader.indices(epoch)
-
-
 def test_interrupted_it_goes_on_bit_for_bit(trained, tmp_path):
     loader = fcnn.Loader(trained.train, BATCH, seed=1)
     with pytest.raises(InterruptedRun, match="stopped after step 169 of 300"):
@@ -108,9 +92,7 @@ def test_interrupted_it_goes_on_bit_for_bit(trained, tmp_path):
     assert isinstance(sums["count"], int)
     resumed, rows = trained.fit(tmp_path)
     assert_same(resumed, trained.state)
-    for row, expected in zip(rows, trained.rows, strict=True):
-        numbers = {name: value for name, value in expected.items() if name not in ("seconds", "images_per_second")}
-        assert {name: row[name] for name in numbers} == pytest.approx(numbers, rel=1e-6)
+    assert_same_rows(rows, trained.rows)
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +130,3 @@ def test_its_report_is_written(trained, expected):
     assert f"{metric.replace('_', ' ')} of the held-out digits" in page
     written = json.loads((trained.folder / "test.json").read_text())
     assert written["metrics"] == result.metrics
-
-
-def assert_same(one, other):
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        one._replace(key=jax.random.key_data(one.key)),
-        other._replace(key=jax.random.key_data(other.key)),
-    )
