@@ -50,7 +50,8 @@ class Task(NamedTuple):
         measure: `(predictions, batch) -> {name: array}`, sums over the examples whose mask is 1, of any shape. Integers
             are added up exactly. "count", the number of examples, is there without it.
         metrics: `totals -> {name: float}` from the sums of a whole set; `(totals, records) -> ...` for a task with
-            records. None divides each sum by the count. The losses are added to it.
+            records. None divides each sum by the count, and so do the rows of training for a task with records, as far
+            as sums are numbers: nothing is recorded there. The losses are added to it.
         best: the metric that chooses the best checkpoint: the higher the better, or with "-" before it the lower.
         name: names the task in messages, and chooses the sections of a report.
         weights: of the losses by name; 1 for those that are not in it.
