@@ -31,10 +31,10 @@ def replace_head(
         InputError: if the variables are not those of such a network; all that differs is told.
     """
 
-    def initialise(key):
+    def initialise(key: Key[Array, ""]) -> dict[str, Array]:
         images = jnp.zeros(tuple(input_shape or (1, *model.input_shape)), jnp.float32)
         new = model.init({"params": key, "dropout": key}, images, train=False)
-        return flax.traverse_util.flatten_dict({"params": {}, "batch_stats": {}} | new, sep="/")
+        return flax.traverse_util.flatten_dict({"params": {}, "batch_stats": {}, **new}, sep="/")
 
     old = {collection: variables.get(collection, {}) for collection in ("params", "batch_stats")}
     old = flax.traverse_util.flatten_dict(old, sep="/")

@@ -118,7 +118,7 @@ def loss_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bo
     """
     losses_of = task.losses if train or task.evaluation_losses is None else task.evaluation_losses
     heads = tuple(zip(outputs.weights, outputs.auxiliary, strict=True)) if hasattr(outputs, "auxiliary") else ()
-    terms = {
+    terms: dict[str, tuple[float, ArrayLike]] = {
         name: (task.weights.get(name, 1), _of_each(name, losses, batch))
         for name, losses in losses_of(outputs.logits if heads else outputs, batch).items()
     }
