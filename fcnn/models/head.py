@@ -31,7 +31,7 @@ def replace_head(
         InputError: if the variables are not those of such a network; all that differs is told.
     """
 
-    def initialise(key: Key[Array, ""]) -> dict[str, Array]:
+    def initialise(key: Key[Array, ""]) -> dict[str, PyTree]:
         images = jnp.zeros(tuple(input_shape or (1, *model.input_shape)), jnp.float32)
         new = model.init({"params": key, "dropout": key}, images, train=False)
         return flax.traverse_util.flatten_dict({"params": {}, "batch_stats": {}, **new}, sep="/")
