@@ -29,23 +29,25 @@ class Model(Protocol):
 class TaskContract(Protocol):
     """A task; `fcnn.tasks.Task` says what each entry is."""
 
+    # The first four leave open what the functions take: pyright holds a function in a named tuple for a method of it.
+
     @property
     def apply(self) -> Callable[..., tuple[Any, Mapping[str, Any]]]:
         """`(model, variables, batch, *, train, rngs) -> (outputs, updates)`."""
         ...
 
     @property
-    def losses(self) -> Callable[[Any, Any], Mapping[str, Float[Array, " batch"]]]:
+    def losses(self) -> Callable[..., Mapping[str, Float[Array, " batch"]]]:
         """`(outputs, batch) -> {name: [batch]}`."""
         ...
 
     @property
-    def predict(self) -> Callable[[Any], Any]:
+    def predict(self) -> Callable[..., Any]:
         """`outputs -> predictions`."""
         ...
 
     @property
-    def measure(self) -> Callable[[Any, Any], Mapping[str, Array]]:
+    def measure(self) -> Callable[..., Mapping[str, Array]]:
         """`(predictions, batch) -> {name: sums}`."""
         ...
 
