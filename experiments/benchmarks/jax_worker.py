@@ -18,8 +18,8 @@ import stock_networks
 from workloads import WORKLOADS, answer_each_line
 
 import fcnn
+from fcnn.training.compiling import compile_ahead
 from fcnn.training.fetch import fetch
-from fcnn.training.step import compile_ahead
 
 
 def examples_of(network: str) -> fcnn.Split:
@@ -63,8 +63,8 @@ def stock_round(network: str) -> Callable[[], None]:
 
     def run():
         for batch, label in zip(batches, labels, strict=True):
-            *state[:], loss = step(*state, batch, label)
-        loss.block_until_ready()
+            *state[:], _ = step(*state, batch, label)
+        jax.block_until_ready(state)
 
     return run
 

@@ -67,6 +67,15 @@ class Measured(NamedTuple):
     memory: int
 
 
+def ask(worker: subprocess.Popen[str]) -> str:
+    """Returns what a process answers after a round, nothing if it has stopped."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write("round\n")
+    worker.stdin.flush()
+    return worker.stdout.readline()
+
+
 def measure(config: Config) -> dict[str, Measured]:
     """Returns what is measured of each process, round by round in turn, the first round of each left out."""
     load = WORKLOADS[config.network]
@@ -81,16 +90,14 @@ def measure(config: Config) -> dict[str, Measured]:
         for turn in range(config.rounds + 1):
             for name, worker in workers.items():
                 start = time.perf_counter()
-                worker.stdin.write("round\n")
-                worker.stdin.flush()
-                answer = worker.stdout.readline()
+                answer = ask(worker)
                 if not answer:
-                    raise fcnn.InputError(f"{' '.join(worker.args)} stopped: run it by itself to see why")
+                    raise fcnn.InputError(f"{name} stopped: run its process by itself to see why")
                 memory[name] = int(answer)
                 if turn > 0:
                     speeds[name].append(load.steps * load.batch_size / (time.perf_counter() - start))
         for worker in workers.values():
-            worker.stdin.close()
+            worker.communicate()
     return {name: Measured(speeds[name], memory[name]) for name in workers}
 
 

@@ -1,8 +1,8 @@
 """The networks by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import partial
+from inspect import signature
 from numbers import Integral
 from types import MappingProxyType
 
@@ -91,8 +91,7 @@ def create_model(name: str, **options) -> nn.Module:
     if name not in NETWORKS:
         raise unknown_name("network", name, NETWORKS)
     network = NETWORKS[name]
-    module_class = network.func if isinstance(network, partial) else network
-    known = {field.name for field in fields(module_class)} - {"parent", "name"}
+    known = signature(network).parameters.keys() - {"parent", "name"}
     for option in options:
         if option not in known:
             raise unknown_name(f"option of {name}", option, known)

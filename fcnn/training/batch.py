@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from fcnn.errors import InputError
+from fcnn.training.contracts import TaskContract
 
 Batch = Mapping[str, ArrayLike]
 Metrics = dict[str, Array]
@@ -113,13 +114,13 @@ def without_masked_gradients(outputs: PyTree, batch: Mapping[str, Any]) -> PyTre
     return jax.tree.map(of_counted, outputs)
 
 
-def total_size(task: Any, batch: Mapping[str, Any]) -> Array:
+def total_size(task: TaskContract, batch: Mapping[str, Any]) -> Array:
     """Returns what the losses of a batch are divided by: its examples, or what their losses are sums over."""
     counted = batch["mask"] != 0
     return jnp.sum(counted if task.size is None else jnp.where(counted, task.size(batch), 0))
 
 
-def loss_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
+def loss_sums(task: TaskContract, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
     """Returns the sums of the losses over a batch: "loss", and with several terms each as "loss_NAME".
 
     An output with auxiliary heads has the task's losses for each of them too, times the head's weight.
@@ -135,7 +136,7 @@ def loss_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bo
     """
     losses_of = task.losses if train or task.evaluation_losses is None else task.evaluation_losses
     heads = tuple(zip(outputs.weights, outputs.auxiliary, strict=True)) if hasattr(outputs, "auxiliary") else ()
-    terms = {
+    terms: dict[str, tuple[float, ArrayLike]] = {
         name: (task.weights.get(name, 1), _of_each(name, losses, batch))
         for name, losses in losses_of(outputs.logits if heads else outputs, batch).items()
     }
@@ -159,7 +160,7 @@ def loss_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bo
     return {name: jnp.sum(jnp.where(counted, losses, 0)) for name, losses in {"loss": main, **each}.items()}
 
 
-def metric_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
+def metric_sums(task: TaskContract, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
     """Returns all sums over a batch: of the losses, of what the task measures, and the "count" of examples.
 
     Args:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from fcnn.training.batch import AskedBatch, Batch, checked_batch
@@ -49,7 +50,7 @@ def check_values(task: TaskContract | None, batch: Mapping[str, Any]) -> None:
 
 
 def _is_at_hand(array: Any) -> bool:
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         return False
     if isinstance(array, jax.Array):
         return array.is_fully_addressable and next(iter(array.devices())).platform == "cpu"

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from fcnn.errors import InputError
+from fcnn.training.contracts import TaskContract
 
 _OF_THE_STEP = ("count", "size")
 
@@ -31,7 +32,7 @@ def wide(value: Any) -> np.ndarray:
     return array.astype(np.int64 if np.issubdtype(array.dtype, np.integer) or array.dtype == bool else np.float64)
 
 
-def finish(task: Any, totals: Mapping[str, Any], records: PyTree = None) -> dict[str, float]:
+def finish(task: TaskContract | None, totals: Mapping[str, Any], records: PyTree = None) -> dict[str, float]:
     """Returns the metrics of a whole set.
 
     Args:
@@ -73,7 +74,7 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
-def score_of(task: Any, metrics: Mapping[str, float]) -> float | None:
+def score_of(task: TaskContract | None, metrics: Mapping[str, float]) -> float | None:
     """Returns what chooses the best checkpoint, the higher the better; None where it was not measured or is NaN.
 
     Args:
@@ -87,7 +88,7 @@ def score_of(task: Any, metrics: Mapping[str, float]) -> float | None:
     return -value if best.startswith("-") else value
 
 
-def shown(task: Any, metrics: Mapping[str, float], loss: str = "{:.4f}") -> str:
+def shown(task: TaskContract | None, metrics: Mapping[str, float], loss: str = "{:.4f}") -> str:
     """Returns a line of the loss and the metrics that a task shows.
 
     Args:
@@ -100,7 +101,7 @@ def shown(task: Any, metrics: Mapping[str, float], loss: str = "{:.4f}") -> str:
     return " ".join(parts + [text.format(metrics[name]) for name, text in formats.items() if name in metrics])
 
 
-def formats_of(task: Any, metrics: Mapping[str, float]) -> dict[str, str]:
+def formats_of(task: TaskContract | None, metrics: Mapping[str, float]) -> dict[str, str]:
     """Returns how each metric that is shown is written, the loss aside."""
     if task is not None and task.shown:
         return dict(task.shown)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
@@ -143,7 +144,7 @@ def build_train_step(
 
 def scan_steps(
     step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]], mesh: Mesh | None = None
-) -> Callable[[TrainState, Batch, Int[Array, "steps batch"]], tuple[TrainState, Metrics]]:
+) -> Callable[[TrainState, Batch, Int[Array | np.ndarray, "steps batch"]], tuple[TrainState, Metrics]]:
     """Returns a jitted `(state, examples, indices) -> (state, metrics)` that does several steps in one call.
 
     The examples stay on the device; each step gathers its batch there. The numbers are those of calling `step` on one
