@@ -13,6 +13,7 @@ from fcnn.report.style import BLUE, FAINT, INK, MUTED, NORMAL, SMALL, WIDTH, tex
 
 _HEIGHT = 2.75  # inches, of a row of panels
 _LEFT = 0.455  # of the axes in their panel: room for the numbers beside it
+_RIGHT = 0.05  # free at the right of the labels
 _LABEL_SIZE = 8.0
 _LABEL_GAP = 6  # points between the end of a line and its label
 _LABEL_DISTANCE = 11.0  # points between the labels of two lines
@@ -76,7 +77,7 @@ def draw_curves(metrics: Sequence[Mapping[str, int | float]], panels: Sequence[P
     pitch = WIDTH / columns
     longest = max((text_width(label, _LABEL_SIZE) for texts in labels for label in texts.values()), default=0.0)
     # Lines end, and their labels begin, at about 0.955 of the width: Matplotlib leaves a margin.
-    width = min(0.66 * pitch, (pitch - _LEFT - _LABEL_GAP / 72 - longest) / 0.955)
+    width = min(0.66 * pitch, (pitch - _LEFT - _LABEL_GAP / 72 - longest - _RIGHT) / 0.955)
     figure = Figure(figsize=(WIDTH, _HEIGHT * rows), facecolor="white")
     for index, panel in enumerate(panels):
         left = (index % columns * pitch + _LEFT) / WIDTH

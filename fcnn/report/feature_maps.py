@@ -35,6 +35,7 @@ GAP = 0.08
 MOST_MAPS = 16
 COLUMNS = 8
 _MOST_UNITS = 128
+_FEW_UNITS = 10  # their cells are wide enough for numbers
 _LAYER_GAP = 0.28
 
 
@@ -104,10 +105,17 @@ def _draw_maps(axes: Axes, top: float, name: str, values: FeatureMap) -> float:
 
 
 def _draw_units(axes: Axes, top: float, name: str, values: FeatureMap) -> float:
-    """Draws a vector as a strip of cells, as wide as it has units."""
+    """Draws a vector as a strip of cells, as wide as it has units; the values of a few are written out."""
     units = values.ravel()[:_MOST_UNITS]
     note = limit_note(len(units), values.size)
     name_layer(axes, top, name, values.shape, note)
-    right = LEFT + (ROOM - GAP) * len(units) / _MOST_UNITS
-    draw_cells(axes, units, left=LEFT, right=right, top=top, bottom=top + 0.28)
+    few = len(units) <= _FEW_UNITS
+    pitch = (ROOM - GAP) / (_FEW_UNITS if few else _MOST_UNITS)
+    draw_cells(axes, units, left=LEFT, right=LEFT + pitch * len(units), top=top, bottom=top + 0.28)
+    if few:
+        for position, value in enumerate(units):
+            colour = "white" if abs(value) > 0.4 * largest_magnitude(units) else INK
+            text = f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+            place = LEFT + pitch * (position + 0.5), top + 0.14
+            axes.text(*place, text, ha="center", va="center", fontsize=SMALL, color=colour)
     return top + (0.42 if note else 0.3)

@@ -82,7 +82,7 @@ def _diagonal(classes: int) -> Bool[np.ndarray, "label prediction"]:
 
 
 def _name_axes(axes: Axes, names: Sequence[str], *, rotate: bool) -> None:
-    ticks = np.arange(0, len(names), -(-len(names) // _MOST_NAMES))
+    ticks = range(0, len(names), -(-len(names) // _MOST_NAMES))
     shown = [names[tick] for tick in ticks]
     axes.set_xticks(ticks, shown, rotation=90 if rotate else 0, parse_math=False)
     axes.set_yticks(ticks, shown, parse_math=False)

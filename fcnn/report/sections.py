@@ -71,5 +71,6 @@ def feature_maps_section(
 
 
 def _lower(title: str) -> str:
-    """Returns a title as it stands within a sentence: "Mean IoU" becomes "mean IoU", "AP" stays."""
-    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+    """Returns a title as it stands within a sentence: "Mean error" becomes "mean error", "AP" stays."""
+    word = title.split(maxsplit=1)[0]
+    return title if word != word.capitalize() else title[:1].lower() + title[1:]

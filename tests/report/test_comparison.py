@@ -1,11 +1,11 @@
-"""Results over seeds as a table and a picture, and pictures of predictions."""
+"""Results over seeds as a table and a picture."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fcnn.errors import InputError
-from fcnn.report import Predictions, comparison_table, draw_comparison, draw_predictions, save_picture
+from fcnn.report import comparison_table, draw_comparison, save_picture
 
 RESULTS = {"from scratch": [0.8, 0.9], "fine-tuned": [0.94, 0.96, 0.95]}
 
@@ -31,11 +31,3 @@ def test_picture_names_all_and_has_a_dot_for_each_seed(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(InputError, match="cannot be written"):
         save_picture(tmp_path / "nowhere" / "picture.png", figure)
-
-
-def test_predictions_are_captioned_with_the_true_class_where_they_are_wrong(random):
-    images = random.integers(0, 256, (3, 20, 30, 3), np.uint8)
-    logits = np.log(np.array([[0.9, 0.1], [0.25, 0.75], [0.4, 0.6]], np.float32))
-    figure = draw_predictions(Predictions(images, np.array([0, 1, 0]), logits), ("ants", "bees"))
-    captions = [text.get_text() for text in figure.axes[0].texts]
-    assert captions == ["ants", "90.0 %", "bees", "75.0 %", "ants →", "bees", "60.0 %"]

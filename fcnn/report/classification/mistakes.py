@@ -35,8 +35,8 @@ def draw_mistakes(mistakes: Mistakes, class_names: Sequence[str]) -> Figure:
     short = columns == 10
     captions = []
     for index in range(count):
-        label = shorten(class_names[mistakes.labels[index]], _LONGEST_NAME)
-        prediction = shorten(class_names[mistakes.predictions[index]], _LONGEST_NAME)
+        label = shorten(class_names[int(mistakes.labels[index])], _LONGEST_NAME)
+        prediction = shorten(class_names[int(mistakes.predictions[index])], _LONGEST_NAME)
         lines = [(f"{label} → {prediction}", INK)] if short else [(f"{label} →", INK), (prediction, VERMILION)]
         captions.append(
             [

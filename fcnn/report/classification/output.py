@@ -21,10 +21,8 @@ def output_layer(feature_maps: Mapping[str, FeatureMap], class_names: Sequence[s
         feature_maps: the layers' outputs, from first to last.
         class_names: names of the classes.
     """
-    last = next(reversed(feature_maps), None)
-    if last is None or feature_maps[last].size != len(class_names):
-        return {}
-    return {last: partial(_draw_output, class_names=class_names)}
+    draw = partial(_draw_output, class_names=class_names)
+    return {name: draw for name in list(feature_maps)[-1:] if feature_maps[name].size == len(class_names)}
 
 
 def _draw_output(axes: Axes, top: float, name: str, values: FeatureMap, *, class_names: Sequence[str]) -> float:
@@ -36,7 +34,7 @@ def _draw_output(axes: Axes, top: float, name: str, values: FeatureMap, *, class
     pitch = (ROOM - GAP) / len(chosen)
     right = LEFT + pitch * len(chosen)
     limit = largest_magnitude(logits)
-    names = [shorten(class_names[index], round(pitch / 0.05)) for index in chosen]
+    names = [shorten(class_names[int(index)], round(pitch / 0.05)) for index in chosen]
     name_size = SMALL if max(map(len, names)) < pitch / 0.065 else SMALL - 1.5
     draw_cells(axes, logits[chosen], left=LEFT, right=right, top=top + 0.17, bottom=top + 0.45, limit=limit)
     for position, index in enumerate(chosen):

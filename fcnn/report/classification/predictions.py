@@ -41,7 +41,7 @@ def draw_predictions(predictions: Predictions, class_names: Sequence[str]) -> Fi
     probabilities = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1)
     captions = []
     for index in range(len(images)):
-        prediction, label = (shorten(class_names[i], _LONGEST_NAME) for i in (found[index], labels[index]))
+        prediction, label = (shorten(class_names[int(i)], _LONGEST_NAME) for i in (found[index], labels[index]))
         right = found[index] == labels[index]
         lines = [(prediction, INK)] if right else [(f"{label} →", INK), (prediction, VERMILION)]
         lines.append((f"{100 * probabilities[index]:.1f} %", MUTED))

@@ -26,7 +26,7 @@ def draw_pixel_confusion(confusion: Integer[np.ndarray, "label prediction"], cla
     classes = len(shares)
     numbered = classes <= MOST_NUMBERED_CLASSES
     # The strongest colour is for a tenth at least: a good network is not painted as a bad one.
-    figure, axes = draw_matrix(shares, [class_names[i] for i in occurring], smallest_scale=0.1, grid=numbered)
+    figure, axes = draw_matrix(shares, [class_names[i] for i in occurring.tolist()], smallest_scale=0.1, grid=numbered)
     if not numbered:
         return figure
     dark = 0.7 * max(0.1, off_diagonal(shares).max(initial=0))

@@ -17,7 +17,9 @@ from fcnn.report.tiles import draw_tiles
 
 _COLUMNS = ("image", "truth", "prediction", "wrong pixels")
 _GAP = 0.1  # inches
-_CAPTION = 0.27
+_TOP = 0.25
+_CAPTION = 0.06  # between an image and what is written below it
+_BETWEEN = 0.12  # two rows
 
 
 class SegmentedImage(NamedTuple):
@@ -35,19 +37,17 @@ def draw_segmented_images(
 
     Args:
         images: what to draw.
-        class_names: names of the classes; the legend names those that occur.
+        class_names: names of the classes; a legend below each image names those that occur in it.
         ignore: the number of pixels without a label; striped, and neither right nor wrong.
 
     Raises:
         InputError: if an image, its labels and its prediction differ in size.
     """
     figure, axes = new_canvas()
-    masks = [mask for _, label, prediction in images for mask in (label, prediction)]
-    bottom = draw_legend(axes, legend_entries(masks, class_names, ignore), left=_GAP / 2, top=0.05, width=WIDTH - _GAP)
     pitch = WIDTH / len(_COLUMNS)
     for column, heading in enumerate(_COLUMNS):
-        axes.text(pitch * (column + 0.5), bottom + 0.12, heading, ha="center", fontsize=NORMAL, color=MUTED)
-    bottom += 0.2
+        axes.text(pitch * (column + 0.5), 0.17, heading, ha="center", fontsize=NORMAL, color=MUTED)
+    bottom = _TOP
     for shown in images:
         tiles = draw_tiles(
             axes,
@@ -57,16 +57,18 @@ def draw_segmented_images(
             width=pitch - _GAP,
             columns=len(_COLUMNS),
             gap=_GAP,
-            caption=_CAPTION,
         )
         confusion = pixel_confusion(shown.label, shown.prediction, _num_classes(shown, class_names, ignore), ignore)
         wrong = 1 - np.trace(confusion) / max(1, confusion.sum())
         for column, text in ((2, f"mean IoU {100 * mean_iou(confusion):.1f} %"), (3, f"{100 * wrong:.1f} %")):
             left, top = tiles.corners[column]
-            place = left + tiles.width / 2, top + tiles.height + 0.04
+            place = left + tiles.width / 2, top + tiles.height + _CAPTION
             axes.text(*place, text, ha="center", va="top", fontsize=SMALL + 0.5, color=INK)
-        bottom = tiles.bottom
-    crop(figure, axes, bottom)
+        # A legend for each image: few colours can be told apart, and few classes are in one image.
+        entries = legend_entries([shown.label, shown.prediction], class_names, ignore)
+        below = tiles.bottom + _CAPTION
+        bottom = draw_legend(axes, entries, left=_GAP / 2, top=below, width=2 * pitch - _GAP) + _BETWEEN
+    crop(figure, axes, bottom - _BETWEEN + 0.05)
     return figure
 
 
@@ -90,4 +92,4 @@ def _row(shown: SegmentedImage, ignore: int | None) -> UInt8[np.ndarray, "4 heig
 def _num_classes(shown: SegmentedImage, class_names: Sequence[str], ignore: int | None) -> int:
     """Returns the number of classes, more than the names if a number is beyond them."""
     labels = shown.label if ignore is None else shown.label[shown.label != ignore]
-    return int(max(len(class_names), labels.max(initial=0) + 1, shown.prediction.max(initial=0) + 1))
+    return max(len(class_names), int(labels.max(initial=0)) + 1, int(shown.prediction.max(initial=0)) + 1)

@@ -108,7 +108,7 @@ def draw_class_iou(confusion: Integer[np.ndarray, "label prediction"], class_nam
     place = min(place, _RIGHT - 0.1)  # beside it stands the heading of the numbers
     axes.text(place, _TOP - 0.13, f"mean {100 * mean:.1f} %", ha="center", va="bottom", fontsize=NORMAL, color=INK)
     axes.text(_RIGHT + 0.62, _TOP - 0.13, "IoU", ha="right", va="bottom", fontsize=SMALL, color=MUTED)
-    axes.text(WIDTH - 0.1, _TOP - 0.13, "of all pixels", ha="right", va="bottom", fontsize=SMALL, color=MUTED)
+    axes.text(WIDTH - 0.1, _TOP - 0.13, "share of labels", ha="right", va="bottom", fontsize=SMALL, color=MUTED)
     crop(figure, axes, bottom + 0.27)
     return figure
 

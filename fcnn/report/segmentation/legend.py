@@ -1,6 +1,6 @@
 """The legend: which colour is which class."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from fcnn.report.style import FAINT, INK, SMALL, shorten, text_width
 _SWATCH = 0.13  # inches
 _LINE = 0.21
 _BETWEEN = 0.2  # two entries of a line
-_SIZE = SMALL + 1.0  # points
+_SIZE = SMALL + 0.5  # points
 _LONGEST_NAME = 30  # characters
 UNLABELLED = "not labelled"
 
@@ -27,16 +27,17 @@ class Entry(NamedTuple):
 
 
 def legend_entries(
-    masks: Iterable[Integer[np.ndarray, "_height _width"]], class_names: Sequence[str], ignore: int | None
+    masks: Sequence[Integer[np.ndarray, "_height _width"]], class_names: Sequence[str], ignore: int | None
 ) -> list[Entry]:
-    """Returns an entry for each class that occurs in one of the masks, in the order of their numbers.
+    """Returns an entry for each class that occurs in one of the masks, that of the most pixels first.
 
     Args:
         masks: class numbers.
         class_names: names of the classes; a number beyond them is named "class 21".
         ignore: the number of pixels without a label.
     """
-    found = sorted(set().union(*(np.unique(mask).tolist() for mask in masks)))
+    numbers, counts = np.unique(np.concatenate([mask.ravel() for mask in masks]), return_counts=True)
+    found = numbers[np.argsort(-counts, kind="stable")].tolist()
     entries = [Entry(number, class_name(number, class_names)) for number in found if number != ignore]
     return entries + [Entry(None, UNLABELLED)] * (ignore in found)
 

@@ -31,10 +31,9 @@ def output_layer(feature_maps: Mapping[str, FeatureMap], class_names: Sequence[s
         feature_maps: the layers' outputs, from first to last.
         class_names: names of the classes.
     """
-    last = next(reversed(feature_maps), None)
-    if last is None or feature_maps[last].ndim != 3 or feature_maps[last].shape[-1] != len(class_names):
-        return {}
-    return {last: partial(_draw_scores, class_names=class_names)}
+    draw = partial(_draw_scores, class_names=class_names)
+    last = {name: feature_maps[name].shape for name in list(feature_maps)[-1:]}
+    return {name: draw for name, shape in last.items() if len(shape) == 3 and shape[-1] == len(class_names)}
 
 
 def _draw_scores(axes: Axes, top: float, name: str, values: FeatureMap, *, class_names: Sequence[str]) -> float:
@@ -58,7 +57,7 @@ def _draw_scores(axes: Axes, top: float, name: str, values: FeatureMap, *, class
         axes.text(
             left + tiles.width / 2,
             upper + tiles.height + 0.03,
-            shorten(class_names[index], _LONGEST_NAME),
+            shorten(class_names[int(index)], _LONGEST_NAME),
             ha="center",
             va="top",
             fontsize=SMALL - 0.5,

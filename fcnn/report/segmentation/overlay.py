@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from fcnn.errors import InputError
 from fcnn.report.segmentation.legend import draw_legend, legend_entries
@@ -47,23 +48,26 @@ def draw_overlay(
     width = min(WIDTH, _TALLEST * columns / rows)
     height = width * rows / columns
     page = max(width, _NARROWEST)
-    left = (page - width) / 2
-    figure, axes = new_canvas()
-    extent = (left, left + width, height, 0.0)
-    axes.imshow(image, extent=extent)
-    clear = np.isin(labels, [number for number in (background, ignore) if number is not None])
-    alpha = np.where(clear, 0, round(255 * opacity)).astype(np.uint8)
-    axes.imshow(np.dstack([class_colours(labels, ignore), alpha]), extent=extent)
-    _draw_contours(axes, np.where(clear, -1, labels), extent)
     entries = [
         entry
         for entry in legend_entries([labels], class_names, ignore)
         if entry.number is not None and entry.number != background
     ]
+    figure, axes = new_canvas()
+    extent = (0.0, width, height, 0.0)
+    # Matplotlib takes seconds to shrink the photo of a telephone.
+    factor = max(1, columns // round(width * DOTS_PER_INCH))
+    axes.imshow(Image.fromarray(image).reduce(factor), extent=extent)
+    centres = (np.minimum(np.arange(0, size, factor) + factor // 2, size - 1) for size in labels.shape)
+    labels = labels[np.ix_(*centres)].astype(np.int64)
+    clear = np.isin(labels, [number for number in (background, ignore) if number is not None])
+    alpha = np.where(clear, 0, round(255 * opacity)).astype(np.uint8)
+    axes.imshow(np.dstack([class_colours(labels, ignore), alpha]), extent=extent)
+    _draw_contours(axes, np.where(clear, -1, labels), extent)
     if entries:
         bottom = draw_legend(axes, entries, left=_MARGIN, top=height + _MARGIN, width=page - 2 * _MARGIN)
     else:
-        axes.text(_MARGIN, height + _MARGIN, "background only", va="top", fontsize=NORMAL, color=INK)
+        axes.text(_MARGIN, height + _MARGIN, "no class found", va="top", fontsize=NORMAL, color=INK)
         bottom = height + _MARGIN + 0.2
     crop(figure, axes, bottom, page)
     return figure
@@ -73,9 +77,6 @@ def _draw_contours(
     axes: Axes, labels: Integer[np.ndarray, "height width"], extent: tuple[float, float, float, float]
 ) -> None:
     """Draws a line around each class; -1 is not one."""
-    # A line cannot be finer than a pixel of the picture.
-    stride = max(1, labels.shape[1] // round((extent[1] - extent[0]) * DOTS_PER_INCH))
-    labels = labels[::stride, ::stride]
     if min(labels.shape) < 2:
         return
     rows, columns = labels.shape

@@ -67,7 +67,7 @@ def report_segmentation(
         panels=PANELS,
         headline={
             f"mean IoU of the {examined}": f"{mean_iou(confusion):.2%}",
-            "Pixels": f"{accuracy:.2%} of {confusion.sum():,} right",
+            "Pixel accuracy": f"{accuracy:.2%} of {confusion.sum():,} labelled pixels",
         },
         facts=facts,
         sections=segmentation_sections(class_names, confusion, examples, worst, ignore=ignore, examined=examined),

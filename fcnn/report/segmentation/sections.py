@@ -20,7 +20,7 @@ def class_iou_section(confusion: Int[np.ndarray, "label prediction"], class_name
         "Intersection over union of each class: the pixels that are both labelled and predicted as it, as a share of "
         f"those that are either. The line is the mean, {100 * mean_iou(confusion):.1f} %."
     )
-    absent = [class_names[index] for index in np.flatnonzero(np.isnan(values))]
+    absent = [class_names[index] for index in np.flatnonzero(np.isnan(values)).tolist()]
     if absent:
         text += f" No pixel is labelled or predicted as {_listed(absent)}: not part of the mean."
     return Section("class_iou", "IoU of each class", text, encode_png(draw_class_iou(confusion, class_names)))
@@ -49,8 +49,8 @@ def examples_section(
 ) -> Section:
     """Returns some images with truth and prediction; see `draw_segmented_images`."""
     text = (
-        f"{len(examples)} of the {examined}, with the mean IoU of the image and the share of its pixels that are "
-        f"wrong.{_striped(examples, ignore)}"
+        f"{len(examples)} {examined}, each with its own mean IoU and the share of its pixels that are wrong."
+        f"{_striped(examples, ignore)}"
     )
     picture = encode_png(draw_segmented_images(examples, class_names, ignore))
     return Section("examples", "Predictions", text, picture)
@@ -60,7 +60,7 @@ def worst_section(
     worst: Sequence[SegmentedImage], class_names: Sequence[str], examined: str, ignore: int | None
 ) -> Section:
     """Returns the worst images; see `draw_segmented_images`."""
-    text = f"The {len(worst)} of the {examined} with the lowest mean IoU of their own.{_striped(worst, ignore)}"
+    text = f"Those of the {examined} whose own mean IoU is lowest, the worst first.{_striped(worst, ignore)}"
     return Section("worst", "Worst images", text, encode_png(draw_segmented_images(worst, class_names, ignore)))
 
 
