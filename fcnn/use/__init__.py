@@ -3,6 +3,7 @@
 from fcnn.use.classify import Classification, classify
 from fcnn.use.conclude import Result, conclude_run
 from fcnn.use.examine import examine_run
+from fcnn.use.segment import segment
 from fcnn.use.steps import make_eval_step, make_predict_step, make_train_step
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "make_eval_step",
     "make_predict_step",
     "make_train_step",
+    "segment",
 ]
