@@ -33,8 +33,8 @@ class Config:
     """Photos in class folders, in train/ and val/."""
     broken: Literal["refuse", "skip"] = "refuse"
     """What to do with photos that cannot be read."""
-    validation: float = 0.1
-    """Share of the photos of each class that are kept from training for validation; 0 trains on all."""
+    validation: int | float = 0.1
+    """Photos that are kept from training for validation, a share of each class or a number; 0 trains on all."""
     mode: Literal["head", "finetune", "scratch"] = "finetune"
     """Train a new head alone, or all with a new head, or all from random weights."""
     augment: bool = True

@@ -2,7 +2,16 @@
 
 from fcnn import augment, data, models, ops, parallel, pretrained, report, tasks, training
 from fcnn.commands import run_experiment
-from fcnn.data import Dataset, FolderLoader, Loader, Split, balanced_subset, channel_statistics, load_dataset
+from fcnn.data import (
+    Dataset,
+    FolderLoader,
+    Loader,
+    MaskLoader,
+    Split,
+    balanced_subset,
+    channel_statistics,
+    load_dataset,
+)
 from fcnn.errors import InputError
 from fcnn.machine import jit, keep_freed_memory
 from fcnn.models import (
@@ -49,6 +58,7 @@ __all__ = [
     "Head",
     "InputError",
     "Loader",
+    "MaskLoader",
     "Result",
     "Split",
     "TrainState",

@@ -76,10 +76,7 @@ def settle_run(folder: Path) -> None:
     """
     if (folder / METRICS).exists() or any((folder / CHECKPOINTS).glob("[0-9]*")):
         shutil.rmtree(_aside(folder), ignore_errors=True)
-    elif folder.is_dir() and all(
-        name in (CONFIG, CHECKPOINTS) or name.startswith("events.out.") or _is_unfinished(name)
-        for name in _names(folder)
-    ):
+    elif folder.is_dir() and all(map(_is_of_beginning, _names(folder))):
         shutil.rmtree(folder.resolve(), ignore_errors=True)
         if _aside(folder).exists():
             _aside(folder).rename(folder.resolve())
@@ -109,6 +106,11 @@ def _aside(folder):
     return folder.with_name(f".{folder.name}.replaced")
 
 
+def _is_of_beginning(name):
+    """Returns whether a file is there before a run has come to a checkpoint."""
+    return name in (CONFIG, CHECKPOINTS) or name.startswith("events.out.") or _is_unfinished(name)
+
+
 def _is_unfinished(name):
     """Returns whether a file is one that a process was killed in writing."""
     return name.startswith((f".{CONFIG}.", f".{METRICS}.")) or name == f"{CONFIG}.tmp"  # version 0.1
@@ -130,9 +132,11 @@ def _read_config(folder):
 
 
 def _check_same(wanted, found, folder):
+    # A run by an older version lacks settings that came later: it was trained as if they were off.
+    off = {name for name, value in wanted.items() if name not in found and not value}
     differing = [
         f"{name} was {found.get(name)!r}, now {wanted.get(name)!r}"
-        for name in sorted(wanted.keys() | found.keys())
+        for name in sorted((wanted.keys() | found.keys()) - off)
         if wanted.get(name) != found.get(name)
     ]
     if differing:
