@@ -17,6 +17,7 @@ from fcnn.models.layers import AvgPool, Conv, Dense, MaxPool, batch_norm
 from fcnn.models.networks import create_model, list_models, task_of
 from fcnn.models.segment.fcn_resnet import FCNResNet
 from fcnn.models.segment.fcn_vgg import FCNVGG
+from fcnn.models.segment.from_classifier import from_classifier
 from fcnn.models.summary import LayerRow, layer_table, summary
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "body_layers",
     "capture",
     "create_model",
+    "from_classifier",
     "he_normal",
     "layer_table",
     "list_models",

@@ -1,6 +1,7 @@
 """The head of a network, its last layer, and the body before it: a new head for other classes, and each by itself."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -30,12 +31,7 @@ def replace_head(
     Raises:
         InputError: if the variables are not those of such a network; all that differs is told.
     """
-
-    def initialise(key):
-        images = jnp.zeros(tuple(input_shape or (1, *model.input_shape)), jnp.float32)
-        new = model.init({"params": key, "dropout": key}, images, train=False)
-        return flax.traverse_util.flatten_dict({"params": {}, "batch_stats": {}} | new, sep="/")
-
+    initialise = partial(initial_arrays, model, input_shape=input_shape)
     old = {collection: variables.get(collection, {}) for collection in ("params", "batch_stats")}
     old = flax.traverse_util.flatten_dict(old, sep="/")
     in_head = tuple(f"params/{head}/" for head in model.heads)
@@ -53,6 +49,19 @@ def replace_head(
     new = jax.jit(lambda key: {path: array for path, array in initialise(key).items() if path.startswith(in_head)})(key)
     merged = {path: old[path] for path in body} | new
     return {"params": {}, "batch_stats": {}} | flax.traverse_util.unflatten_dict(merged, sep="/")
+
+
+def initial_arrays(model: nn.Module, key: Key[Array, ""], input_shape: Sequence[int] | None = None) -> dict[str, Array]:
+    """Returns a network's new variables by path, such as "params/fc/kernel".
+
+    Args:
+        model: the network.
+        key: what they are drawn with.
+        input_shape: [batch, height, width, channel]; by default one image of the size that the network is made for.
+    """
+    images = jnp.zeros(tuple(input_shape or (1, *model.input_shape)), jnp.float32)
+    new = model.init({"params": key, "dropout": key}, images, train=False)
+    return flax.traverse_util.flatten_dict({"params": {}, "batch_stats": {}} | new, sep="/")
 
 
 def body_layers(model: nn.Module, params: Mapping[str, PyTree]) -> tuple[str, ...]:

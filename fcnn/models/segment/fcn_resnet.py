@@ -48,6 +48,10 @@ class FCNResNet(nn.Module):
     input_shape: ClassVar[tuple[int, int, int]] = (520, 520, 3)
     heads: ClassVar[tuple[str, ...]] = ("classifier_4", "aux_classifier_4")
 
+    def classifier_layer(self, layer: str) -> str | None:
+        """Returns the path that a layer has in a ResNet for classification; None if it has none there."""
+        return layer.removeprefix("backbone/") if layer.startswith("backbone/") else None
+
     @nn.compact
     def __call__(
         self, images: Float[Array, "batch height width channel"], *, train: bool

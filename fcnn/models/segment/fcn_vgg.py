@@ -86,6 +86,17 @@ class FCNVGG(nn.Module):
         last = "upscore" if self.stride == 2 else f"upscore{self.stride}"
         return ("upscore2", *(f"upscore_pool{stage}" for stage in skips[:-1]), last)
 
+    def classifier_layer(self, layer: str) -> str | None:
+        """Returns the name that a layer has in a VGG for classification; None if it has none there."""
+        names, place = {"fc6": "classifier_0", "fc7": "classifier_3"}, 0
+        for stage, size in enumerate(self.stage_sizes, start=1):
+            for i in range(1, size + 1):
+                for kind in ("conv", "bn", "relu") if self.batch_norm else ("conv", "relu"):
+                    names[f"{kind}{stage}_{i}"] = f"features_{place}"
+                    place += 1
+            place += 1  # the pool
+        return names.get(layer)
+
     @nn.compact
     def __call__(
         self, images: Float[Array, "batch height width channel"], *, train: bool
