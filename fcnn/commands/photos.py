@@ -1,7 +1,7 @@
 """The files of a command: photos in, pictures out, and what is wrong with either in one line."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -37,7 +37,7 @@ def read_lines(path: Path) -> tuple[str, ...]:
 
 
 def refuse_overwriting(written: Iterable[Path], read: Iterable[Path]) -> None:
-    """Refuses to write a file that is also read, or two files of one name.
+    """Refuses to write a file that is also read, two files of one name, or a file in the place of a folder.
 
     Args:
         written: the files to be written.
@@ -50,23 +50,51 @@ def refuse_overwriting(written: Iterable[Path], read: Iterable[Path]) -> None:
     for path in written:
         if path.resolve() in sources:
             raise InputError(f"{path}: would be replaced, expected a place beside the photos: choose another one")
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder, expected a place for a file: choose another one")
         if path in targets:
             raise InputError(f"{path}: would be written for two photos of one name: take one photo at a time")
         targets.add(path)
 
 
-def write_files(files: Mapping[Path, bytes]) -> None:
+def write_files(files: Mapping[Path, bytes], new_folder: Path | None = None) -> None:
     """Writes all files, or none of them.
 
     Args:
-        files: content by path; a folder that is missing is not made.
+        files: content by path.
+        new_folder: a folder of some of them that is made if it is missing.
 
     Raises:
         InputError: a file cannot be written.
     """
-    with ExitStack() as stack:
-        for path, content in files.items():
-            try:
-                stack.enter_context(replacing(path)).write(content)
-            except OSError as error:
-                raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    made = new_folder is not None and not new_folder.exists()
+    if made:
+        try:
+            new_folder.mkdir()
+        except OSError as error:
+            raise _cannot_write(new_folder, error) from error
+    try:
+        _write_all(list(files.items()))
+    except InputError:
+        if made:
+            with suppress(OSError):
+                new_folder.rmdir()
+        raise
+
+
+def _write_all(files):
+    """Writes each file while those before it are complete, but not yet in their places."""
+    if not files:
+        return
+    (path, content), *others = files
+    try:
+        with replacing(path) as file:
+            file.write(content)
+            file.flush()
+            _write_all(others)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path, error):
+    return InputError(f"{path}: cannot be written: {error.strerror}")

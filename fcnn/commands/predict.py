@@ -35,8 +35,8 @@ class Predict:
     output: Path = Path("prediction.png")
     """Where the picture is written; with a picture for each of several photos, prediction_1.png, prediction_2.png."""
     masks: Path | None = None
-    """Folder for a mask of each photo too, named after it: a PNG of its size whose pixels are class numbers, in the
-    colours of PASCAL VOC."""
+    """Folder for a mask of each photo too, which is made if it is missing: a PNG of the photo's name and size whose
+    pixels are class numbers, in the colours of PASCAL VOC."""
     class_names: Path | None = None
     """Text file with the name of each class on a line, in the order of the logits; without it, ImageNet's or VOC's."""
 
@@ -61,7 +61,7 @@ class Predict:
         variables = load_pretrained(self.name, self.weights)
         request = Request(self.name, variables, transform, class_names, self.photos, images, pictures, masks)
         files = kind.predict(request)
-        write_files(files)
+        write_files(files, new_folder=self.masks)
         for path in files:
             print(path)
 
@@ -75,8 +75,8 @@ class Predict:
             return pictures, ()
         if not kind.has_masks:
             raise InputError(f"{self.name} gives a class for a photo and no masks: leave out --masks")
-        if not self.masks.is_dir():
-            raise InputError(f"{self.masks}: no such folder, expected one for the masks: make it first")
+        if self.masks.exists() and not self.masks.is_dir():
+            raise InputError(f"{self.masks}: is no folder, expected one for the masks")
         return pictures, tuple(self.masks / f"{photo.stem}.png" for photo in self.photos)
 
 

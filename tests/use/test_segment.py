@@ -49,8 +49,6 @@ def test_images_of_any_size_and_mode_are_labelled_at_their_size(variables, rando
 
 def test_weights_for_grey_images_are_refused():
     model = fcnn.create_model(NAME, num_classes=3)
-    variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, 32, 32, 1)), train=False))(
-        jax.random.key(0)
-    )
+    variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, 32, 32, 1)), train=False))(jax.random.key(0))
     with pytest.raises(fcnn.InputError, match="do not take images of 3 channels"):
         next(segment(NAME, variables, [np.zeros((40, 40, 3), np.uint8)], TRANSFORM))
