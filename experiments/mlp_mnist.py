@@ -21,8 +21,8 @@ class Config:
     """Name of the data set."""
     data_dir: Path | None = None
     """Folder of its files; the embedded MNIST without it."""
-    validation: int = 5000
-    """Training images that are kept for validation, by which choices are made; 0 trains on all."""
+    validation: int | float = 5000
+    """Training images that are kept for validation, a number or a share; 0 trains on all."""
     hidden: tuple[int, ...] = (30,)
     """Widths of the hidden layers."""
     activation: str = "sigmoid"

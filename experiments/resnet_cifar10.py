@@ -26,8 +26,8 @@ class Config:
     """resnet20, resnet32, resnet44, resnet56 or resnet110."""
     data_dir: Path | None = None
     """Folder of the binary version of CIFAR-10."""
-    validation: int = 5000
-    """Training images that are kept for validation, by which choices are made; 0 trains on all."""
+    validation: int | float = 5000
+    """Training images that are kept for validation, a number or a share; 0 trains on all."""
     epochs: int = 14
     batch_size: int = 64
     learning_rate: float = 0.1

@@ -55,7 +55,7 @@ class RunOptions:
 def run_experiment(
     name: str,
     recipes: Mapping[str, Any],
-    train: Callable[[Any, Path, Console], Result],
+    train: Callable[[Any, Path, Console], Result | float],
     arguments: Sequence[str] | None = None,
 ) -> None:
     """Runs an experiment from its command line, and ends the process with a code other than 0 where it fails.
@@ -64,7 +64,7 @@ def run_experiment(
         name: of the experiment, and of its run folder.
         recipes: default configs by name, each a frozen dataclass with a `seed`; the first one is the default, and
             --recipe takes another.
-        train: `(config, run_folder, console) -> result`, which `conclude_run` returns.
+        train: `(config, run_folder, console) -> result`, which `conclude_run` returns, or a test accuracy.
         arguments: the command line; the process' own by default.
     """
     # A last collection at the exit of the process would look through all of JAX for half a second.
@@ -177,7 +177,7 @@ def _run_seeds(name, config, options, train, console):
             open_run(folder, seeded, resume=options.resume, overwrite=options.overwrite)
         parallel.wait_for_all(f"run folder of seed {seed}")
         try:
-            results.append(train(seeded, folder, console))
+            results.append(_result(train(seeded, folder, console)))
         finally:
             if parallel.is_main_process():
                 settle_run(folder)
@@ -186,3 +186,9 @@ def _run_seeds(name, config, options, train, console):
             values = [result.metrics[name] for result in results]
             deviation = re.sub(r"^[^{]*", "", text).format(statistics.stdev(values))
             console.print(f"over {options.seeds} seeds: {text.format(statistics.mean(values))} ± {deviation}")
+
+
+def _result(reached: Result | float) -> Result:
+    if isinstance(reached, Result):
+        return reached
+    return Result({"accuracy": reached}, {"accuracy": "test accuracy {:.3%}"})

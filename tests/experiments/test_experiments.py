@@ -45,7 +45,8 @@ def few_digits(mnist, tmp_path_factory):
 
 def command(folder, few_digits, *options):
     script = [sys.executable, str(EXPERIMENTS / "lenet_mnist.py"), "--run-folder", str(folder)]
-    return [*script, "--data-dir", str(few_digits), "--batch-size", "64", "--dropout-rate", "0.1", *options]
+    few = ["--data-dir", str(few_digits), "--validation", "128", "--batch-size", "64"]
+    return [*script, *few, "--dropout-rate", "0.1", *options]
 
 
 def run(arguments, timeout=300, **environment):
@@ -65,10 +66,10 @@ def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_no
     cache = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path), "JAX_ENABLE_COMPILATION_CACHE": "true"}
     whole = run(command(tmp_path / "whole", few_digits, *options), **cache)
     assert whole.returncode == 0, whole.stderr
-    assert re.search(r"test accuracy \d\d\.\d\d%, report in ", whole.stdout)
+    assert re.search(r"test images: loss \d\.\d+ top-1 \d\d\.\d\d%, report in ", whole.stdout)
     files = {path.name for path in (tmp_path / "whole").iterdir()}
     pictures = {f"{name}.png" for name in ("curves", "confusion", "kernels", "feature_maps", "mistakes")}
-    assert files >= pictures | {"config.json", "metrics.jsonl", "checkpoints", "report.html"}
+    assert files >= pictures | {"config.json", "metrics.jsonl", "checkpoints", "report.html", "test.json"}
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["config"]["epochs"] == 4
 
     # Killed once an epoch is written down, wherever it stands then, and once more soon after it went on.
@@ -90,14 +91,15 @@ def test_a_run_from_the_command_line_that_is_killed_twice_ends_as_one_that_is_no
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stderr == ""
     one, other = restore(tmp_path / "whole"), restore(folder)
-    assert one.step == other.step == 80
+    assert one.step == other.step == 72
     for tree in ("params", "ema", "opt_state"):
         jax.tree.map(np.testing.assert_array_equal, getattr(one, tree), getattr(other, tree))
     rows = [
-        [json.loads(line)["test_loss"] for line in (each / "metrics.jsonl").read_text().splitlines()]
+        [json.loads(line)["validation_loss"] for line in (each / "metrics.jsonl").read_text().splitlines()]
         for each in (tmp_path / "whole", folder)
     ]
     assert rows[0] == rows[1]
+    assert (tmp_path / "whole" / "test.json").read_text() == (folder / "test.json").read_text()
 
 
 @pytest.fixture
@@ -150,10 +152,11 @@ def test_a_run_goes_on_where_compiled_programs_cannot_be_kept(cache, tmp_path, c
 def test_several_seeds_give_mean_and_deviation(few_digits, tmp_path, capsys):
     mlp = load("mlp_mnist")
     arguments = ["--epochs", "2", "--seeds", "2", "--run-folder", str(tmp_path / "mlp"), "--data-dir", str(few_digits)]
+    arguments += ["--validation", "0.1"]
     fcnn.run_experiment("mlp_mnist", mlp.RECIPES, mlp.train, arguments)
     printed = capsys.readouterr().out
-    accuracies = [float(found) for found in re.findall(r"test accuracy (\d+\.\d+)%,", printed)]
-    mean, deviation = map(float, re.search(r"over 2 seeds: (\S+)% ± (\S+)%", printed).groups())
+    accuracies = [float(found) for found in re.findall(r"test images: loss \S+ top-1 (\d+\.\d+)%,", printed)]
+    mean, deviation = map(float, re.search(r"over 2 seeds: top-1 (\S+)% ± (\S+)%", printed).groups())
     assert mean == pytest.approx(np.mean(accuracies), abs=0.01)
     assert deviation == pytest.approx(np.std(accuracies, ddof=1), abs=0.02)
     for seed in (0, 1):
@@ -210,11 +213,12 @@ BAD = {
     "a word for a number": (["--epochs", "many"], "--epochs"),
     "an unknown data set": (["--data", "mnits"], "unknown data set 'mnits': did you mean mnist"),
     "a missing folder": (["--data-dir", "/nowhere"], "/nowhere"),
-    "a batch larger than the set": (["--batch-size", "60001"], "batch size must be from 1 to 60000"),
+    "a batch larger than the set": (["--batch-size", "60001"], "batch size must be from 1 to 55000"),
     "a negative learning rate": (["--learning-rate", "-1"], "learning rate must not be negative"),
     "a negative rotation": (["--rotation", "-1"], "rotation must not be negative"),
     "a dropout rate of 1": (["--dropout-rate", "1"], "dropout_rate must be at least 0 and less than 1"),
     "an unknown activation": (["--activation", "rleu"], "unknown activation 'rleu': did you mean relu"),
+    "all images for validation": (["--validation", "60000"], "validation"),
     "no epochs": (["--epochs", "0"], "at least 1 epoch"),
     "no seeds": (["--seeds", "0"], "--seeds must be at least 1"),
     "a negative seed": (["--seed", "-1"], "seed"),

@@ -37,16 +37,17 @@ def colours(tmp_path, random, monkeypatch):
 
 def test_a_run_learns_and_is_reported(experiment, colours, tmp_path, capsys):
     arguments = ["--network", "resnet_cifar_tiny", "--data-dir", str(colours), "--run-folder", str(tmp_path / "run")]
-    arguments += ["--batch-size", "32", "--epochs", "4"]
+    arguments += ["--batch-size", "32", "--epochs", "4", "--validation", "20"]
     fcnn.run_experiment("resnet_cifar10", experiment["RECIPES"], experiment["train"], arguments)
     printed = capsys.readouterr().out
     assert "to epoch 1 of 4 on crops of 24x24" in printed
     assert "to epoch 4 of 4 on crops of 32x32" in printed
-    assert "test accuracy " in printed
+    assert "test images: loss " in printed
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(5, 21, 5))
+    assert [row["step"] for row in rows] == list(range(4, 17, 4))
     assert rows[-1]["train_loss"] < 0.7 * rows[0]["train_loss"]
     assert rows[-1]["train_top1"] > 0.4
+    assert "validation_top1" in rows[-1]
     assert (tmp_path / "run" / "report.html").exists()
 
 

@@ -1,5 +1,6 @@
 """Fine-tuning from a weight file on made-up photos, from the command line to the report."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -47,18 +48,18 @@ def run(transfer, folder, tmp_path, monkeypatch):
     def run(reported=False, **options):
         trained = []
 
-        def examine(run_folder, model, state, *arguments, **more):
+        def conclude(run_folder, state, *arguments, **more):
             trained.append(jax.device_get(state.variables))
-            return examine_run(run_folder, model, state, *arguments, **more) if reported else run_folder / "report.html"
+            return conclude_run(run_folder, state, *arguments, **more) if reported else fcnn.Result({"top1": 0.0}, {})
 
-        examine_run = fcnn.examine_run
-        monkeypatch.setattr(fcnn, "examine_run", examine)
-        options = {"weights": folder / "weights.safetensors", "batch_size": 8, "epochs": 1, **options}
+        conclude_run = fcnn.conclude_run
+        monkeypatch.setattr(fcnn, "conclude_run", conclude)
+        options = {"weights": folder / "weights.safetensors", "batch_size": 8, "epochs": 1, "validation": 0, **options}
         config = transfer["Config"](network=NAME, data=f"folder:{folder / 'photos'}", **options)
         fcnn.open_run(tmp_path / "run", config)
         console = Console(record=True, quiet=False, soft_wrap=True)
-        accuracy = transfer["train"](config, tmp_path / "run", console)
-        return accuracy, console.export_text(), *trained
+        result = transfer["train"](config, tmp_path / "run", console)
+        return result.metrics["top1"], console.export_text(), *trained
 
     return run
 
@@ -83,6 +84,14 @@ def test_a_head_alone_learns_and_is_reported(run, folder, tmp_path):
     assert "4 test images, evenly spaced" in (tmp_path / "run" / "report.html").read_text()
     with Image.open(tmp_path / "run" / "predictions.png") as picture:
         assert picture.width > 1000
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_the_best_epoch_is_chosen_on_photos_kept_from_training(run, tmp_path, augment):
+    run(mode="head", validation=0.25, batch_size=6, augment=augment)
+    (row,) = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert 0 <= row["validation_top1"] <= 1
+    assert list((tmp_path / "run" / "checkpoints").glob("*/metrics"))
 
 
 def test_a_head_alone_is_trained_on_augmented_photos(run, folder):
