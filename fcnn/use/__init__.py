@@ -5,6 +5,7 @@ from fcnn.use.conclude import Result, conclude_run
 from fcnn.use.examine import examine_run
 from fcnn.use.segment import segment
 from fcnn.use.steps import make_eval_step, make_predict_step, make_train_step
+from fcnn.use.weights import network_of
 
 __all__ = [
     "Classification",
@@ -15,5 +16,6 @@ __all__ = [
     "make_eval_step",
     "make_predict_step",
     "make_train_step",
+    "network_of",
     "segment",
 ]

@@ -12,17 +12,20 @@ from fcnn.models import create_model
 
 
 def network_of(name: str, variables: Mapping[str, PyTree]) -> Any:
-    """Returns a network with as many classes as its weights have.
+    """Returns a network with as many classes as its weights have, and with auxiliary heads if they have any.
 
     Args:
         name: name of the network.
         variables: the network's, as from `load_pretrained`.
     """
-    parameters = variables["params"]
-    for part in create_model(name).heads[0].split("/"):
+    model, parameters = create_model(name), variables["params"]
+    head, *auxiliary = model.heads
+    for part in head.split("/"):
         parameters = parameters[part]
-    (num_classes,) = parameters["bias"].shape
-    return create_model(name, num_classes=num_classes)
+    options = {"num_classes": len(parameters["bias"])}
+    if hasattr(model, "auxiliary_heads"):
+        options["auxiliary_heads"] = any(name.split("/")[0] in variables["params"] for name in auxiliary)
+    return create_model(name, **options)
 
 
 def name_classes(num_classes: int, class_names: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
