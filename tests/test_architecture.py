@@ -1,6 +1,7 @@
 """The rooms and who may import whom."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,11 @@ def test_tools_use_each_other_only(tool):
 def test_public_names_exist():
     for name in fcnn.__all__:
         assert getattr(fcnn, name) is not None
+
+
+@pytest.mark.parametrize("room", ["training", "runs", "parallel"])
+def test_no_task_is_known_by_name(room):
+    of_one_task = re.compile(r"top.?[15]\b|one.hot|class.names|confusion|classification|segmentation|detection", re.I)
+    for path in (path for path in PACKAGE.rglob("*.py") if room_of(path) == room):
+        found = of_one_task.search(path.read_text())
+        assert not found, f"{path}: {found[0]}"
