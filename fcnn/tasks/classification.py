@@ -46,7 +46,7 @@ def classification(*, loss: Loss = cross_entropy, label_smoothing: float = 0.0) 
 
     def losses_with(smoothing):
         def losses(logits, batch):
-            return {"loss": loss(logits, target_probabilities(batch["label"], logits.shape[-1], smoothing))}
+            return {"main": loss(logits, target_probabilities(batch["label"], logits.shape[-1], smoothing))}
 
         return losses
 

@@ -58,7 +58,7 @@ def segmentation(
                 pixels = optax.softmax_cross_entropy(logits, targets)
             else:
                 pixels = _cross_entropy(logits, jnp.where(counted, labels, 0))
-            return {"loss": jnp.sum(jnp.where(counted, pixels, 0), axis=(1, 2))}
+            return {"main": jnp.sum(jnp.where(counted, pixels, 0), axis=(1, 2))}
 
         return losses
 

@@ -44,7 +44,8 @@ class Task(NamedTuple):
 
     Attributes:
         losses: `(outputs, batch) -> {name: [batch]}`. Their weighted sum over the names, as a mean over the examples,
-            is minimised; each is logged. Empty where the outputs have none (such as detections in evaluation).
+            is minimised and logged as "loss"; where there are several, those of auxiliary heads among them, each is
+            logged as "loss_NAME". Empty where the outputs have none (such as detections in evaluation).
         apply: `(model, variables, batch, *, train, rngs) -> (outputs, updates)`.
         predict: `outputs -> predictions`, a tree of arrays [batch, ...].
         measure: `(predictions, batch) -> {name: array}`, sums over the examples whose mask is 1, of any shape. Integers
