@@ -40,12 +40,15 @@ from fcnn.training import (
     make_optimizer,
     make_prepare,
     match_parameters,
+    poly_decay,
     predict,
     scan_steps,
     step_decay,
     warmup_cosine,
 )
 from fcnn.use import Result, conclude_run, examine_run, make_eval_step, make_predict_step, make_train_step
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Body",
@@ -93,6 +96,7 @@ __all__ = [
     "open_run",
     "ops",
     "parallel",
+    "poly_decay",
     "predict",
     "preprocess",
     "pretrained",

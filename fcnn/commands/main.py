@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 if an argument cannot be used, which one line on stderr explains.
     """
-    command = tyro.cli(Predict | List | Summary, prog="python -m fcnn", description=__doc__, args=arguments)
+    command = tyro.cli(Predict | List | Summary, prog="fcnn", description=__doc__, args=arguments)
     try:
         command.run()
         sys.stdout.flush()

@@ -14,7 +14,7 @@ from fcnn.models.frozen import FrozenNorms
 from fcnn.models.head import Body, Head, body_layers, replace_head
 from fcnn.models.initializers import he_normal
 from fcnn.models.layers import AvgPool, Conv, Dense, MaxPool, batch_norm
-from fcnn.models.networks import create_model, list_models
+from fcnn.models.networks import create_model, list_models, task_of
 from fcnn.models.segment.fcn_resnet import FCNResNet
 from fcnn.models.segment.fcn_vgg import FCNVGG
 from fcnn.models.segment.from_classifier import from_classifier
@@ -53,4 +53,5 @@ __all__ = [
     "list_models",
     "replace_head",
     "summary",
+    "task_of",
 ]

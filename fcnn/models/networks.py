@@ -77,6 +77,18 @@ def list_models() -> tuple[str, ...]:
     return tuple(sorted(NETWORKS))
 
 
+def task_of(name: str) -> str:
+    """Returns what a network is made for, as the name of a task: "classification" unless its class names another.
+
+    Args:
+        name: one of `list_models()`.
+
+    Raises:
+        InputError: if there is no such network; the nearest names are given.
+    """
+    return getattr(_module_class(name), "task", "classification")
+
+
 def create_model(name: str, **options) -> nn.Module:
     """Returns the network of that name; warns if it is to compute in bfloat16 where that is slow.
 
@@ -88,14 +100,11 @@ def create_model(name: str, **options) -> nn.Module:
         InputError: if there is no such network, or the network has no such option (the nearest names are given), or a
             number is out of its range.
     """
-    if name not in NETWORKS:
-        raise unknown_name("network", name, NETWORKS)
-    network = NETWORKS[name]
-    known = signature(network).parameters.keys() - {"parent", "name"}
+    known = signature(_module_class(name)).parameters.keys() - {"parent", "name"}
     for option in options:
         if option not in known:
             raise unknown_name(f"option of {name}", option, known)
-    model = network(**options)
+    model = NETWORKS[name](**options)
     for what, number in (("num_classes", model.num_classes), *(("a hidden width", n) for n in _hidden_widths(model))):
         if not isinstance(number, Integral) or number < 1:
             raise InputError(f"{what} must be a whole number of at least 1, got {number}")
@@ -110,6 +119,13 @@ def create_model(name: str, **options) -> nn.Module:
     if jnp.dtype(model.dtype) == jnp.bfloat16:
         warn_if_bfloat16_is_slow()
     return model
+
+
+def _module_class(name):
+    if name not in NETWORKS:
+        raise unknown_name("network", name, NETWORKS)
+    network = NETWORKS[name]
+    return network.func if isinstance(network, partial) else network
 
 
 def _hidden_widths(model):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from fcnn.errors import InputError
 
+METRICS = "metrics.jsonl"
+
 
 def read_metrics(folder: Path) -> list[dict[str, int | float]]:
     """Returns the rows of a run's `metrics.jsonl`, one an epoch.
@@ -15,7 +17,7 @@ def read_metrics(folder: Path) -> list[dict[str, int | float]]:
     Raises:
         InputError: if the file is missing, or a line is not a JSON object of numbers.
     """
-    path = folder / "metrics.jsonl"
+    path = folder / METRICS
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from fcnn.report.curves import Panel
 from fcnn.report.feature_maps import DrawLayer, FeatureMap
-from fcnn.report.metrics import read_metrics
+from fcnn.report.metrics import METRICS, read_metrics
 from fcnn.report.page import Section
 from fcnn.report.sections import curves_section, feature_maps_section, kernels_section
 from fcnn.report.write import write_report
@@ -56,7 +56,8 @@ def report_task(
     Raises:
         InputError: if the metrics cannot be read or the folder cannot be written.
     """
-    metrics = read_metrics(folder)
+    # A network that is only evaluated has not written any.
+    metrics = read_metrics(folder) if (folder / METRICS).exists() else []
     drawn = [curves_section(metrics, panels, training)] if metrics else []
     drawn += sections
     if kernels is not None and kernels.size:

@@ -7,7 +7,7 @@ from fcnn.training.fit import NonFiniteLossError, fit
 from fcnn.training.freezing import by_path, freeze, label_parameters, match_parameters
 from fcnn.training.interruption import InterruptedRun
 from fcnn.training.metrics import add_sums, finish, formats_of, shown
-from fcnn.training.optimizers import make_optimizer, step_decay, warmup_cosine
+from fcnn.training.optimizers import make_optimizer, poly_decay, step_decay, warmup_cosine
 from fcnn.training.penalties import kernel_penalty
 from fcnn.training.pixels import make_prepare
 from fcnn.training.state import TrainState, create_state
@@ -39,6 +39,7 @@ __all__ = [
     "match_parameters",
     "measure_examples",
     "padded_batches",
+    "poly_decay",
     "predict",
     "scan_steps",
     "shown",

@@ -14,6 +14,7 @@ from fcnn.errors import InputError
 from fcnn.training.batch import Batch, Metrics
 from fcnn.training.evaluation_step import EvalStep
 from fcnn.training.fetch import fetch
+from fcnn.training.inputs import check_values
 from fcnn.training.metrics import add_sums, finish
 from fcnn.training.state import TrainState
 
@@ -80,7 +81,10 @@ def measure_examples(
 
     def results():
         for batch in padded_batches(examples, batch_size, mesh):
-            placed = batch if mesh is None else parallel.shard_batch(mesh, batch)
+            placed = batch
+            if mesh is not None:
+                check_values(task, batch)  # the host may not see what is placed
+                placed = parallel.shard_batch(mesh, batch)
             if not isinstance(evaluate_batch, EvalStep) or (visit is None and not has_records):
                 yield evaluate_batch(state, placed), None, None, None
                 continue

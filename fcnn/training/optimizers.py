@@ -119,6 +119,28 @@ def step_decay(peak: float, boundaries: Sequence[int], *, factor: float = 0.1, w
     return optax.piecewise_constant_schedule(peak, changes)
 
 
+def poly_decay(peak: float, steps: int, power: float = 0.9) -> optax.Schedule:
+    """Returns a schedule that falls to 0 as a power of the steps that are left, the rule of segmentation networks.
+
+    At step t it is `peak * (1 - t / steps) ** power` (Chen et al. 2018, "DeepLab", section 4.1; torchvision's reference
+    trains FCN by it).
+
+    Args:
+        peak: the first learning rate, the highest.
+        steps: number of steps in all.
+        power: 1 falls along a line; below 1 the rate stays high for longer.
+
+    Raises:
+        InputError: if the peak is negative, there is no step, or the power is not positive.
+    """
+    _require_not_negative("learning rate", peak)
+    if steps < 1:
+        raise InputError(f"a schedule needs at least 1 step, got {steps}: train for at least 1 epoch")
+    if not power > 0:
+        raise InputError(f"the power of a schedule must be positive, got {power}: 1 falls along a line")
+    return optax.polynomial_schedule(peak, 0.0, power, steps)
+
+
 def _require_not_negative(what, value):
     if not value >= 0:
         raise InputError(f"the {what} must not be negative, got {value}")

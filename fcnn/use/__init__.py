@@ -3,7 +3,9 @@
 from fcnn.use.classify import Classification, classify
 from fcnn.use.conclude import Result, conclude_run
 from fcnn.use.examine import examine_run
+from fcnn.use.segment import segment
 from fcnn.use.steps import make_eval_step, make_predict_step, make_train_step
+from fcnn.use.weights import network_of
 
 __all__ = [
     "Classification",
@@ -14,4 +16,6 @@ __all__ = [
     "make_eval_step",
     "make_predict_step",
     "make_train_step",
+    "network_of",
+    "segment",
 ]

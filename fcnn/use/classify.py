@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-import flax.errors
 import jax
 import numpy as np
 from jaxtyping import Float32, PyTree
 from PIL import Image
 
-from fcnn.errors import InputError
-from fcnn.models import create_model
-from fcnn.pretrained.facts import imagenet_class_names
+from fcnn.pretrained import imagenet_class_names
+from fcnn.use.weights import name_classes, network_of, taking_photos
 
 
 class Classification(NamedTuple):
@@ -42,29 +40,15 @@ def classify(
     Raises:
         InputError: there is another number of class names than of logits, or the weights are not for such images.
     """
-    parameters = variables["params"]
-    for part in create_model(name).heads[0].split("/"):
-        parameters = parameters[part]
-    (num_classes,) = parameters["bias"].shape
-    if class_names is None:
-        class_names = imagenet_class_names() if num_classes == 1000 else tuple(f"class {i}" for i in range(num_classes))
-    if len(class_names) != num_classes:
-        raise InputError(f"expected {num_classes} class names, as many as the weights have, found {len(class_names)}")
-
-    model = create_model(name, num_classes=num_classes)
+    model = network_of(name, variables)
+    class_names = name_classes(model.num_classes, class_names, imagenet_class_names())
 
     @jax.jit
     def probabilities_of(variables, images):
         return jax.nn.softmax(model.apply(variables, images, train=False))
 
     for image in images:
-        pixels = transform(image)[np.newaxis]
-        try:
-            probabilities = np.asarray(probabilities_of(variables, pixels)[0])
-        except flax.errors.ScopeParamShapeError as error:
-            raise InputError(
-                f"these weights of {name} do not take images of {pixels.shape[-1]} channels, expected weights "
-                "that were trained on colour images"
-            ) from error
+        with taking_photos(name):
+            probabilities = np.asarray(probabilities_of(variables, transform(image)[np.newaxis])[0])
         best = np.argsort(-probabilities, kind="stable")[:count]
         yield Classification(tuple(class_names[i] for i in best), tuple(map(float, probabilities[best])))

@@ -126,6 +126,8 @@ def test_summary(capsys):
     assert "61,706" in capsys.readouterr().out
     assert main(["summary", "alexnet"]) == 0
     assert "61,100,840" in capsys.readouterr().out
+    assert main(["summary", "fcn_resnet50"]) == 0
+    assert "35,322,218" in capsys.readouterr().out
     assert main(["summary", "alexnett"]) == 2
     assert "did you mean alexnet" in capsys.readouterr().err
 

@@ -71,6 +71,15 @@ def test_the_schedule_falls_at_some_steps(warmup, first):
     assert rates == pytest.approx([first] * 2 + [0.4] * 3 + [0.2] * 3 + [0.1] * 2)
 
 
+@pytest.mark.parametrize("options", [{}, {"power": 2.0}])
+def test_the_schedule_falls_as_a_power_of_the_steps_left(options):
+    schedule = fcnn.poly_decay(0.02, 40, **options)
+    power = options.get("power", 0.9)
+    expected = [0.02 * (1 - step / 40) ** power for step in range(41)]
+    np.testing.assert_allclose([float(schedule(step)) for step in range(41)], expected, rtol=1e-5, atol=1e-9)
+    assert float(schedule(41)) == 0
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
@@ -85,6 +94,9 @@ def test_the_schedule_falls_at_some_steps(warmup, first):
         (lambda: fcnn.make_optimizer("adam", 0.1, weight_decay=0.1), "adamw"),
         (lambda: fcnn.warmup_cosine(-1.0, 10), "learning rate must not be negative"),
         (lambda: fcnn.warmup_cosine(1.0, 10, warmup=10), "warm-up of 10 steps does not fit 10"),
+        (lambda: fcnn.poly_decay(-1.0, 10), "learning rate must not be negative"),
+        (lambda: fcnn.poly_decay(1.0, 0), "at least 1 step, got 0"),
+        (lambda: fcnn.poly_decay(1.0, 10, power=0.0), "power of a schedule must be positive, got 0.0"),
         (lambda: fcnn.step_decay(-1.0, (5,)), "learning rate must not be negative"),
         (lambda: fcnn.step_decay(1.0, (5,), factor=1.5), "factor between 0 and 1, got 1.5"),
         (lambda: fcnn.step_decay(1.0, (5, 5)), r"fall at steps that ascend, .*got \[5, 5\]"),

@@ -44,6 +44,7 @@ class FCNResNet(nn.Module):
     kernel_init: nn.initializers.Initializer = he_normal
     dtype: DTypeLike = jnp.float32
 
+    task: ClassVar[str] = "segmentation"
     input_shape: ClassVar[tuple[int, int, int]] = (520, 520, 3)
     heads: ClassVar[tuple[str, ...]] = ("classifier_4", "aux_classifier_4")
 

@@ -1,6 +1,7 @@
 """FCN on VGG: Long, Shelhamer and Darrell 2015, "Fully Convolutional Networks for Semantic Segmentation"."""
 
 from functools import partial
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -53,6 +54,8 @@ class FCNVGG(nn.Module):
     dropout_rate: float = 0.5
     kernel_init: nn.initializers.Initializer = he_normal
     dtype: DTypeLike = jnp.float32
+
+    task: ClassVar[str] = "segmentation"
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
