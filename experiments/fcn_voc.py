@@ -142,8 +142,8 @@ def optimizer(config: Config, model: Any, steps: int) -> tuple[optax.GradientTra
     schedule, rates = fcnn.poly_decay(rate, steps), {}
     if getattr(model, "auxiliary_heads", False):
         rates["aux_classifier_.*"] = fcnn.poly_decay(rate * config.auxiliary_rate, steps)
-    options = {"momentum": config.momentum, "weight_decay": config.weight_decay}
-    return fcnn.make_optimizer("sgd", schedule, rates=rates, **options), schedule
+    tx = fcnn.make_optimizer("sgd", schedule, rates=rates, momentum=config.momentum, weight_decay=config.weight_decay)
+    return tx, schedule
 
 
 if __name__ == "__main__":
