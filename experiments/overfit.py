@@ -63,15 +63,18 @@ def smallest_size(model, shape: tuple[int, ...]) -> int:
 def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     """Trains on the examples without any regularisation and reports on them; returns what it reached on them."""
     data = fcnn.load_dataset(config.data, config.data_dir)
-    if isinstance(data.train, fcnn.data.ImageFiles):  # photos, of any size
-        data = data._replace(train=data.train.decode(fcnn.data.evaluation_crop))
-    examples = fcnn.balanced_subset(data.train, config.examples, config.seed)
+    if isinstance(data, fcnn.data.SegmentationFolder):
+        raise fcnn.InputError(f"{config.data} labels pixels, expected a class for each image: take another set")
+    train = data.train
+    if isinstance(train, fcnn.data.ImageFiles):  # photos, of any size
+        train = train.decode(fcnn.data.evaluation_crop)
+    examples = fcnn.balanced_subset(train, config.examples, config.seed)
     model = fcnn.create_model(config.network, num_classes=data.num_classes)
     if hasattr(model, "dropout_rate"):
         model = model.clone(dropout_rate=0.0)
-    shape = data.train.images.shape[1:]
+    shape = train.images.shape[1:]
     size = config.size or smallest_size(model, shape)
-    normalise = fcnn.make_prepare(*fcnn.channel_statistics(data.train.images))
+    normalise = fcnn.make_prepare(*fcnn.channel_statistics(train.images))
 
     def prepare(images):
         return jax.image.resize(normalise(images), (images.shape[0], size, size, shape[2]), "bilinear")

@@ -92,10 +92,14 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     tx = fcnn.make_optimizer("sgd", schedule, nesterov=config.nesterov, weight_decay=config.weight_decay)
     task, mesh = fcnn.tasks.classification(label_smoothing=config.label_smoothing), fcnn.make_mesh()
     state = fcnn.create_state(model, tx, key=jax.random.key(config.seed), input_shape=(1, 32, 32, 3))
-    for epochs, padding, size in stages(config):
+
+    def step_on(padding, size):
         crop = fcnn.augment.random_crop(padding, (size, size))
         augment = fcnn.augment.compose(crop, fcnn.augment.random_flip())
-        step = fcnn.make_train_step(model, tx, task=task, prepare=prepare, augment=augment, mesh=mesh)
+        return fcnn.make_train_step(model, tx, task=task, prepare=prepare, augment=augment, mesh=mesh)
+
+    steps = [(epochs, size, step_on(padding, size)) for epochs, padding, size in stages(config)]
+    for epochs, size, step in steps:
         console.print(f"to epoch {epochs} of {config.epochs} on crops of {size}x{size}")
         state, _ = fcnn.fit(
             state,
@@ -108,8 +112,9 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
             console=console,
         )
     title = f"{config.network} on {data.name}"
+    evaluation = steps[-1][2].evaluation
     return fcnn.conclude_run(
-        run_folder, state, step.evaluation, data.test, title=title, class_names=data.class_names, console=console
+        run_folder, state, evaluation, data.test, title=title, class_names=data.class_names, console=console
     )
 
 

@@ -60,16 +60,20 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     """Trains, evaluates and reports one run; returns what it reached on the photos to test on."""
     has_published = any(weights.network == config.network for weights in PUBLISHED_WEIGHTS)
     transform = fcnn.preprocess(config.network if has_published else "resnet18", path=config.weights)
+    size = transform.crop
+    if size is None:
+        raise fcnn.InputError(f"{config.network} takes whole photos: take a network that classifies")
     data = fcnn.load_dataset(
         config.data, transform=transform.cut, broken=config.broken, validation=config.validation, seed=config.seed
     )
     prepare = fcnn.make_prepare(transform.mean, transform.std)
-    if config.augment:
-        loader = fcnn.FolderLoader(data.train, config.batch_size, config.seed, transform.crop)
+    train = None if config.augment else data.train.decode(transform.cut)
+    if train is None:
+        loader = fcnn.FolderLoader(data.train, config.batch_size, config.seed, size)
     else:
-        loader = fcnn.Loader(data.train.decode(transform.cut), config.batch_size, config.seed)
+        loader = fcnn.Loader(train, config.batch_size, config.seed)
 
-    key, shape = jax.random.key(config.seed), (1, transform.crop, transform.crop, 3)
+    key, shape = jax.random.key(config.seed), (1, size, size, 3)
     model = fcnn.create_model(config.network, num_classes=data.num_classes)
     variables = None
     if config.mode != "scratch":
@@ -86,11 +90,11 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     tx = fcnn.freeze(fcnn.make_optimizer("sgd", schedule, rates=schedules, momentum=config.momentum), frozen)
 
     network, validation, prepare_input = fcnn.FrozenNorms(model, frozen), data.validation, prepare
-    if config.mode == "head" and not config.augment:
+    if config.mode == "head" and train is not None:
         body = fcnn.make_eval_step(fcnn.Body(model), prepare=prepare)
         features = partial(fcnn.predict, start, body, batch_size=64)
         network, prepare_input = fcnn.Head(model), None
-        loader = loader._replace(split=loader.split._replace(images=features(loader.split)))
+        loader = fcnn.Loader(train._replace(images=features(train)), config.batch_size, config.seed)
         validation = validation and validation._replace(images=features(validation))
     state, _ = fcnn.fit(
         fcnn.create_state(network, tx, key=key, input_shape=shape, variables=start.variables),

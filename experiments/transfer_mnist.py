@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -76,7 +77,7 @@ def compare(config: Config, source: fcnn.Split, target: fcnn.Split, test: fcnn.S
     model = fcnn.create_model("lenet", num_classes=5)
     prepare = fcnn.make_prepare(*fcnn.channel_statistics(source.images), size=(32, 32))
     learner = partial(make_learner, model, prepare)
-    draw = jax.jit(lambda key: model.init(key, prepare(source.images[:1] / 255.0), train=False)["params"])
+    draw = jax.jit(lambda key: model.init(key, prepare(jnp.asarray(source.images[:1] / 255.0)), train=False)["params"])
     steps = config.source_epochs * len(source.labels) // 128
     augment = fcnn.augment.random_affine(rotation=20, shear=20, scale=(0.75, 1.25), translation=3)
     learn_source = learner(steps, config.source_rate, config.source_decay, augment=augment)

@@ -96,16 +96,16 @@ def cases(config: Config) -> dict[str, tuple[Callable, Callable, tuple[Array, ..
         found[name] = own, xla, normal((batch, size, size, channels), (window, window, channels, features))
     for name, (batch, size, channels, window, stride, pad) in POOLS.items():
 
-        def own(x, window=window, stride=stride, pad=pad):
+        def own_pool(x, window=window, stride=stride, pad=pad):
             return ops.max_pool(x, (window, window), (stride, stride), ((pad, pad), (pad, pad)))
 
-        def xla(x, window=window, stride=stride, pad=pad):
+        def pool_of_xla(x, window=window, stride=stride, pad=pad):
             return xla_max_pool(x, window, stride, pad)
 
-        found[name] = own, xla, normal((batch, size, size, channels))
+        found[name] = own_pool, pool_of_xla, normal((batch, size, size, channels))
     for name, (batch, size, channels) in NORMS.items():
         arrays = normal((batch, size, size, channels), (channels,), (channels,))
-        found[name] = lambda *args: ops.batch_norm(*args, 1e-5)[0], plain_batch_norm, arrays
+        found[name] = lambda x, scale, bias: ops.batch_norm(x, scale, bias, 1e-5)[0], plain_batch_norm, arrays
     return {name: case for name, case in found.items() if config.only in name}
 
 

@@ -18,8 +18,8 @@ import stock_networks
 from workloads import WORKLOADS, answer_each_line
 
 import fcnn
+from fcnn.training.compiling import compile_ahead
 from fcnn.training.fetch import fetch
-from fcnn.training.step import compile_ahead
 
 
 def examples_of(network: str) -> fcnn.Split:
@@ -63,8 +63,8 @@ def stock_round(network: str) -> Callable[[], None]:
 
     def run():
         for batch, label in zip(batches, labels, strict=True):
-            *state[:], loss = step(*state, batch, label)
-        loss.block_until_ready()
+            *state[:], _ = step(*state, batch, label)
+        jax.block_until_ready(state)
 
     return run
 
@@ -100,6 +100,45 @@ def fcnn_round(network: str, dtype: str = "float32", augment: Callable | None = 
     return run
 
 
+def pixels_round(network: str, dtype: str = "float32") -> Callable[[], None]:
+    """Returns a function that does a round of steps of a network that labels pixels, by SGD, one call a step."""
+    load, random = WORKLOADS[network], np.random.default_rng(0)
+    model = fcnn.create_model(network, num_classes=load.classes, dtype=jnp.dtype(dtype))
+    tx = optax.sgd(0.01, momentum=0.9)
+    shape = (load.steps, load.batch_size, load.size, load.size)
+    images = jnp.asarray(random.standard_normal((*shape, load.channels), np.float32))
+    labels = jnp.asarray(random.integers(0, load.classes, shape))
+    variables = jax.jit(partial(model.init, train=False))(jax.random.key(0), images[0, :1])
+
+    def loss_of(params, statistics, images, labels, key):
+        outputs, updates = model.apply(
+            {"params": params, "batch_stats": statistics},
+            images, train=True, rngs={"dropout": key}, mutable=["batch_stats"],
+        )  # fmt: skip
+        losses = [
+            optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+            for logits in (outputs.logits, *outputs.auxiliary)
+        ]
+        return sum(w * loss for w, loss in zip((1, *outputs.weights), losses, strict=True)), updates["batch_stats"]
+
+    @partial(fcnn.jit, donate_argnums=(0, 1, 2))
+    def step(params, statistics, opt_state, images, labels, key):
+        (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            params, statistics, images, labels, key
+        )
+        updates, opt_state = tx.update(gradients, opt_state, params)
+        return optax.apply_updates(params, updates), statistics, opt_state, loss
+
+    state = [variables["params"], variables["batch_stats"], tx.init(variables["params"])]
+
+    def run():
+        for i in range(load.steps):
+            *state[:], loss = step(*state, images[i], labels[i], jax.random.key(i))
+        loss.block_until_ready()
+
+    return run
+
+
 def main(network: str, kind: str, dtype: str = "float32") -> None:
     """Answers each line with a line, after a round."""
     affine = fcnn.augment.random_affine(rotation=8, shear=8, scale=(0.9, 1.1), translation=1.5)
@@ -108,7 +147,10 @@ def main(network: str, kind: str, dtype: str = "float32") -> None:
     else:
         if kind != "returning":
             fcnn.keep_freed_memory()
-        run = fcnn_round(network, dtype, affine if kind == "augmented" else None)
+        if WORKLOADS[network].labels_pixels:
+            run = pixels_round(network, dtype)
+        else:
+            run = fcnn_round(network, dtype, affine if kind == "augmented" else None)
     answer_each_line(run, sys.stdin)
 
 

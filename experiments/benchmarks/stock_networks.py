@@ -65,7 +65,8 @@ class ResNet(nn.Module):
         x = nn.Conv(self.widths[0], kernel, stride, padding=kernel[0] // 2, use_bias=False)(x)
         x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
         if self.imagenet:
-            x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+            # Flax takes pads too, without an annotation that says so.
+            x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
         for stage, width in enumerate(self.widths):
             for block in range(self.blocks):
                 x = Residual(width, 2 if stage > 0 and block == 0 else 1, self.imagenet)(x, train)

@@ -3,8 +3,10 @@
 python experiments/benchmarks/throughput.py
 python experiments/benchmarks/throughput.py --network resnet20
 python experiments/benchmarks/throughput.py --torch-python OTHER_ENVIRONMENT/bin/python
+python experiments/benchmarks/throughput.py --network fcn_resnet50 --torch-python OTHER_ENVIRONMENT/bin/python
 
-Each is a whole training step with Adam in float32, on MNIST for LeNet and on random images for the others. Each runs in
+Each is a whole training step with Adam in float32, on MNIST for LeNet and on random images for the others. FCN, which
+labels every pixel, has SGD with momentum; PyTorch's is torchvision's, and there is none in stock Flax. Each runs in
 a process of its own, as its users run it, and they take turns, round by round, so that a machine that slows down slows
 all of them; compilation is not counted. fcnn keeps the memory that it frees, as the experiments do, but for the row
 that says otherwise. PyTorch runs eagerly, in channels_last, with the Python that has it.
@@ -32,7 +34,7 @@ STOCK, TORCH = "stock flax.linen", "PyTorch"
 class Config:
     """Training throughput of a network."""
 
-    network: Literal["lenet", "resnet20", "resnet18", "vgg11_bn", "alexnet"] = "lenet"
+    network: Literal["lenet", "resnet20", "resnet18", "vgg11_bn", "alexnet", "fcn_resnet50"] = "lenet"
     bfloat16: bool = False
     """Measure fcnn in bfloat16 too."""
     rounds: int = 9
@@ -44,7 +46,8 @@ def commands(config: Config) -> dict[str, list[str]]:
     """Returns what starts each of the processes."""
     here, network = Path(__file__).parent, config.network
     jax_worker, torch_worker = str(here / "jax_worker.py"), str(here / "torch_worker.py")
-    found = {kind: [sys.executable, jax_worker, network, kind.split()[0]] for kind in (STOCK, "fcnn")}
+    kinds = ("fcnn",) if WORKLOADS[network].labels_pixels else (STOCK, "fcnn")
+    found = {kind: [sys.executable, jax_worker, network, kind.split()[0]] for kind in kinds}
     found["fcnn, memory returned"] = [sys.executable, jax_worker, network, "returning"]
     if network == "lenet":
         found["fcnn, affine augmentation"] = [sys.executable, jax_worker, network, "augmented"]
@@ -67,6 +70,15 @@ class Measured(NamedTuple):
     memory: int
 
 
+def ask(worker: subprocess.Popen[str]) -> str:
+    """Returns what a process answers after a round, nothing if it has stopped."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write("round\n")
+    worker.stdin.flush()
+    return worker.stdout.readline()
+
+
 def measure(config: Config) -> dict[str, Measured]:
     """Returns what is measured of each process, round by round in turn, the first round of each left out."""
     load = WORKLOADS[config.network]
@@ -81,16 +93,14 @@ def measure(config: Config) -> dict[str, Measured]:
         for turn in range(config.rounds + 1):
             for name, worker in workers.items():
                 start = time.perf_counter()
-                worker.stdin.write("round\n")
-                worker.stdin.flush()
-                answer = worker.stdout.readline()
+                answer = ask(worker)
                 if not answer:
-                    raise fcnn.InputError(f"{' '.join(worker.args)} stopped: run it by itself to see why")
+                    raise fcnn.InputError(f"{name} stopped: run its process by itself to see why")
                 memory[name] = int(answer)
                 if turn > 0:
                     speeds[name].append(load.steps * load.batch_size / (time.perf_counter() - start))
         for worker in workers.values():
-            worker.stdin.close()
+            worker.communicate()
     return {name: Measured(speeds[name], memory[name]) for name in workers}
 
 

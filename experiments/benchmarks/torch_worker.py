@@ -1,6 +1,6 @@
 """Trains a network in PyTorch, a round for each line of the standard input: throughput.py's other process.
 
-The networks are those of stock_networks.py, layer by layer.
+The networks are those of stock_networks.py, layer by layer, and torchvision's where pixels are labelled.
 """
 
 import sys
@@ -89,12 +89,28 @@ def lenet(classes: int) -> nn.Module:
     )  # fmt: skip
 
 
+def fcn_resnet50(classes: int) -> nn.Module:
+    """Returns torchvision's FCN on ResNet-50, with its auxiliary head."""
+    # Only this network needs torchvision.
+    from torchvision.models import segmentation
+
+    return segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=classes, aux_loss=True)
+
+
+def loss_of(outputs: torch.Tensor | dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    """Returns the mean cross-entropy, with half of the auxiliary head's where there is one."""
+    if isinstance(outputs, torch.Tensor):
+        return nn.functional.cross_entropy(outputs, labels)
+    return loss_of(outputs["out"], labels) + 0.5 * loss_of(outputs["aux"], labels)
+
+
 NETWORKS = {
     "lenet": lenet,
     "resnet20": lambda classes: resnet(classes, (16, 32, 64), 3, imagenet=False),
     "resnet18": lambda classes: resnet(classes, (64, 128, 256, 512), 2, imagenet=True),
     "vgg11_bn": vgg11,
     "alexnet": alexnet,
+    "fcn_resnet50": fcn_resnet50,
 }
 
 
@@ -102,15 +118,17 @@ def main(network: str) -> None:
     """Does rounds of steps on random images, and answers each line with a line."""
     load = WORKLOADS[network]
     model = NETWORKS[network](load.classes).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    if load.labels_pixels:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     images = torch.rand(load.steps, load.batch_size, load.channels, load.size, load.size)
-    labels = torch.randint(0, load.classes, (load.steps, load.batch_size))
+    labels = torch.randint(0, load.classes, (load.steps, load.batch_size, *load.label_shape))
 
     def run():
         for image, label in zip(images, labels, strict=True):
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(image.to(memory_format=torch.channels_last)), label)
-            loss.backward()
+            loss_of(model(image.to(memory_format=torch.channels_last)), label).backward()
             optimizer.step()
 
     answer_each_line(run, sys.stdin)

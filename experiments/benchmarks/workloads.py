@@ -8,13 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Workload:
-    """Images of a size, their number in a batch, and how many steps make a round."""
+    """Images of a size, their number in a batch, how many steps make a round, and whether each pixel has a label."""
 
     batch_size: int
     size: int
     channels: int
     classes: int
     steps: int
+    labels_pixels: bool = False
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """The shape of the labels of one image."""
+        return (self.size, self.size) if self.labels_pixels else ()
 
 
 WORKLOADS = {
@@ -23,6 +29,7 @@ WORKLOADS = {
     "resnet18": Workload(16, 224, 3, 1000, 1),
     "vgg11_bn": Workload(16, 64, 3, 1000, 2),
     "alexnet": Workload(16, 224, 3, 1000, 2),
+    "fcn_resnet50": Workload(2, 240, 3, 21, 1, labels_pixels=True),
 }
 
 

@@ -127,7 +127,8 @@ def _keep_compiled_programs(console):
 
     JAX finds a program by its code and options, the versions of JAX and XLA, and the features of the machine.
     """
-    if not jax.config.jax_enable_compilation_cache or jax.config.jax_compilation_cache_dir is not None:
+    options = jax.config.values
+    if not options["jax_enable_compilation_cache"] or options["jax_compilation_cache_dir"] is not None:
         return
     folder = cache_folder() / "compiled"
     try:
@@ -144,7 +145,7 @@ def _keep_compiled_programs(console):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # A program whose writing was cut off, by a kill or a full disk, is compiled anew.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
-    if jax.default_backend() == "cpu" and jax.config.jax_logging_level == "NOTSET":
+    if jax.default_backend() == "cpu" and options["jax_logging_level"] == "NOTSET":
         # On CPUs with AVX-512, XLA reports an error for every program that it loads, because it does not find its own
         # tuning options among the features of the machine (jax issue 38445). The level of its messages can be set
         # together with that of Python's only, which is put back.

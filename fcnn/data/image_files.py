@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -32,7 +32,7 @@ class ImageFiles(NamedTuple):
     labels: Int32[np.ndarray, "n"]
 
     @property
-    def images(self) -> None:
+    def images(self) -> NoReturn:
         """Photos have no pixels before they are decoded.
 
         Raises:

@@ -3,12 +3,13 @@
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from fcnn.data import cifar, emnist, idx_folder
 from fcnn.data.dataset import Dataset
 from fcnn.data.folder import ImageFolder, load_image_folder
 from fcnn.data.hold_out import hold_out
+from fcnn.data.image_files import Transform
 from fcnn.data.mask_folder import SegmentationFolder, load_mask_folder, load_voc2012
 from fcnn.data.mask_pairs import is_mask_folder
 from fcnn.data.tensorflow_datasets import load_tensorflow_dataset
@@ -24,6 +25,43 @@ _FILES = {
     },
     "voc2012_segmentation": "VOCdevkit, published in http://host.robots.ox.ac.uk/pascal/VOC/voc2012",
 }
+
+_Arrays = Literal["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "cifar100"]
+
+
+@overload
+def load_dataset(
+    name: _Arrays, data_dir: str | Path | None = None, *, validation: int | float = 0, seed: int = 0
+) -> Dataset: ...
+
+
+@overload
+def load_dataset(
+    name: Literal["voc2012_segmentation"],
+    data_dir: str | Path | None = None,
+    *,
+    validation: int | float = 0,
+    seed: int = 0,
+    **options: Any,
+) -> SegmentationFolder: ...
+
+
+# Only photos in class folders have such a transform.
+@overload
+def load_dataset(
+    name: str, *, transform: Transform, validation: int | float = 0, seed: int = 0, **options: Any
+) -> ImageFolder: ...
+
+
+@overload
+def load_dataset(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    validation: int | float = 0,
+    seed: int = 0,
+    **options: Any,
+) -> Dataset | ImageFolder | SegmentationFolder: ...
 
 
 def load_dataset(

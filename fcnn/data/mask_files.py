@@ -3,7 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
@@ -32,7 +32,7 @@ class MaskFiles(NamedTuple):
     sizes: Int32[np.ndarray, "n 2"]
 
     @property
-    def images(self) -> None:
+    def images(self) -> NoReturn:
         """Photos have no pixels before they are decoded.
 
         Raises:

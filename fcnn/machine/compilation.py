@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from fcnn.ops import onednn
 
@@ -34,6 +35,8 @@ def jit(function: Callable, **options: Any) -> "Compiled":
 
 class Compiled:
     """A function that is compiled as `jit` says; to JAX, the same as what `jax.jit` returns."""
+
+    __wrapped__: Callable[..., Any]
 
     def __init__(self, function: Callable, **options: Any):
         """Takes a function and options of `jax.jit`."""
@@ -88,7 +91,7 @@ class Compiled:
 def _is_traced(*values):
     """Returns whether this is being traced: with such values, or for a function that gives others as constants."""
     leaves = (*jax.tree.leaves(values), jnp.empty(()))
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+    return any(isinstance(leaf, Tracer) for leaf in leaves)
 
 
 def has_onednn() -> bool:

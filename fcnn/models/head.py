@@ -5,13 +5,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from fcnn.errors import InputError
 from fcnn.models.layers import Dense
+from fcnn.models.paths import by_path, from_paths
 
 
 def replace_head(
@@ -32,8 +32,7 @@ def replace_head(
         InputError: if the variables are not those of such a network; all that differs is told.
     """
     initialise = partial(initial_arrays, model, input_shape=input_shape)
-    old = {collection: variables.get(collection, {}) for collection in ("params", "batch_stats")}
-    old = flax.traverse_util.flatten_dict(old, sep="/")
+    old = by_path(variables)
     in_head = tuple(f"params/{head}/" for head in model.heads)
     expected = jax.eval_shape(initialise, key)
     body = {path: array.shape for path, array in expected.items() if not path.startswith(in_head)}
@@ -48,7 +47,7 @@ def replace_head(
     # Compiled, only what is returned is computed.
     new = jax.jit(lambda key: {path: array for path, array in initialise(key).items() if path.startswith(in_head)})(key)
     merged = {path: old[path] for path in body} | new
-    return {"params": {}, "batch_stats": {}} | flax.traverse_util.unflatten_dict(merged, sep="/")
+    return from_paths(merged)
 
 
 def initial_arrays(model: nn.Module, key: Key[Array, ""], input_shape: Sequence[int] | None = None) -> dict[str, Array]:
@@ -60,8 +59,7 @@ def initial_arrays(model: nn.Module, key: Key[Array, ""], input_shape: Sequence[
         input_shape: [batch, height, width, channel]; by default one image of the size that the network is made for.
     """
     images = jnp.zeros(tuple(input_shape or (1, *model.input_shape)), jnp.float32)
-    new = model.init({"params": key, "dropout": key}, images, train=False)
-    return flax.traverse_util.flatten_dict({"params": {}, "batch_stats": {}} | new, sep="/")
+    return by_path(model.init({"params": key, "dropout": key}, images, train=False))
 
 
 def body_layers(model: nn.Module, params: Mapping[str, PyTree]) -> tuple[str, ...]:

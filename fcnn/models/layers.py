@@ -5,6 +5,7 @@ from typing import Any, no_type_check
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -23,7 +24,7 @@ class Conv(nn.Conv):
 
 
 def _promoted_but_kernel(x, kernel, bias, *, dtype=None):
-    x, _, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=dtype)
+    x, _, bias = promote_dtype(x, kernel, bias, dtype=dtype)
     return x, jnp.asarray(kernel), bias
 
 
@@ -63,7 +64,7 @@ class PooledConv(nn.Module):
         """Returns the activations after the pooling."""
         kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         return ops.conv2d_max_pool(x, kernel, bias, self.activation, self.window, self.padding)
 
 

@@ -1,8 +1,8 @@
 """The networks by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import partial
+from inspect import signature
 from numbers import Integral
 from types import MappingProxyType
 
@@ -100,7 +100,7 @@ def create_model(name: str, **options) -> nn.Module:
         InputError: if there is no such network, or the network has no such option (the nearest names are given), or a
             number is out of its range.
     """
-    known = {field.name for field in fields(_module_class(name))} - {"parent", "name"}
+    known = signature(_module_class(name)).parameters.keys() - {"parent", "name"}
     for option in options:
         if option not in known:
             raise unknown_name(f"option of {name}", option, known)

@@ -112,7 +112,7 @@ def kernel_gradient(x, out_gradient, *, kernel_shape, pads, precision):
     # JAX transposes the derivative of a product that gives float32 into one that takes float32.
     out = lax.dot_general(x, y, (((1,), (1,)), ((), ())), precision=precision).astype(jnp.float32)
     out = out.reshape(seen, in_channels, together, columns, out_channels)
-    out = sum(out[row : row + rows, :, row] for row in range(together))
+    out = functools.reduce(jnp.add, (out[row : row + rows, :, row] for row in range(together)))
     return out.transpose(0, 2, 1, 3)
 
 

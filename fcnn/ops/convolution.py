@@ -67,8 +67,8 @@ def conv_general_dilated(lhs, rhs, window_strides, padding, **options):
     )  # fmt: skip
     is_plain = all(option in (None, 1) or (isinstance(option, Sequence) and set(option) == {1}) for option in special)
     if lhs.ndim == 4 and is_plain and lax.conv_dimension_numbers(lhs.shape, rhs.shape, layout) == _NHWC_NUMBERS:
-        dilation = tuple(dilation or (1, 1))
-        return conv2d(lhs, rhs, tuple(window_strides), padding, dilation=dilation, precision=precision)
+        rows, columns = dilation or (1, 1)
+        return conv2d(lhs, rhs, tuple(window_strides), padding, dilation=(rows, columns), precision=precision)
     return lax.conv_general_dilated(lhs, rhs, window_strides, padding, **options)
 
 

@@ -73,7 +73,8 @@ def in_rows(x, out_gradient, *, kernel_shape, strides, pads, precision):
     x = x.reshape(batch, height, width, groups, channels).transpose(3, 1, 2, 4, 0)
     x = x.reshape(groups, height, width * channels, batch)
     y = out_gradient.transpose(1, 2, 0, 3)
-    pads, steps = (pads[0], [pad * channels for pad in pads[1]]), (strides[0], strides[1] * channels)
+    (pads_h, (left, right)), steps = pads, (strides[0], strides[1] * channels)
+    pads = (pads_h, (left * channels, right * channels))
     out = lax.conv_general_dilated(x, y, (1, 1), pads, rhs_dilation=steps, dimension_numbers=_NHWC, precision=precision)
     return out.reshape(groups, rows, columns, channels, out_channels).transpose(1, 2, 0, 3, 4).reshape(kernel_shape)
 

@@ -1,7 +1,7 @@
 """Batch normalisation, whose statistics and gradients read from memory as seldom as can be."""
 
 import math
-from functools import partial
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +114,7 @@ def _sum(function, *arrays):
     rows = arrays[0].size // (width * channels)
     fold = largest_divisor(rows, _ROWS)
     arrays = [array.astype(_wide(array)).reshape(-1, fold, width, channels) for array in arrays]
-    folded = sum(function(*(array[:, row] for array in arrays)) for row in range(fold))
+    folded = reduce(jnp.add, (function(*(array[:, row] for array in arrays)) for row in range(fold)))
     # In two steps: along columns as long as a row of pixels, XLA's sums are fast.
     return folded.reshape(-1, width * channels).sum(0).reshape(-1, channels).sum(0)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 # Who asked for it, of the convolutions in a function that can be compiled with it.
-_takers = ContextVar("convolutions that take oneDNN", default=None)
+_takers: ContextVar[list | None] = ContextVar("convolutions that take oneDNN", default=None)
 
 
 @contextlib.contextmanager

@@ -130,7 +130,9 @@ def _max_along_jvp(axis, size, stride, primals, tangents):
         # remainders take turns.
         reach = (size - 1) // stride
         turns = [
-            sum(_moved(parts[place], axis, place // stride, reach) for place in range(turn, size, stride))
+            functools.reduce(
+                jnp.add, (_moved(parts[place], axis, place // stride, reach) for place in range(turn, size, stride))
+            )
             if turn < size
             else jnp.zeros_like(_moved(rest, axis, 0, reach))
             for turn in range(stride)

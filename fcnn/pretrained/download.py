@@ -7,7 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -72,7 +72,7 @@ def _fetch(address: str, path: Path) -> None:
             check_hash(path.name, _copy(response, file, path.name))
 
 
-def _copy(response: http.client.HTTPResponse, file: BinaryIO, name: str) -> str:
+def _copy(response: http.client.HTTPResponse, file: IO[bytes], name: str) -> str:
     expected = response.length
     received, digest = 0, hashlib.sha256()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())

@@ -66,8 +66,8 @@ class EvaluationTransform:
                 f"an image has {width}x{height} pixels, expected at least one and sides up to 1:{_MAX_ASPECT_RATIO}"
             )
         long_resized = int(self.resize * long / short)
-        size = tuple(self.resize if side == short else long_resized for side in (width, height))
-        image = image.resize(size, Image.Resampling.BILINEAR)
+        across, down = (self.resize if side == short else long_resized for side in (width, height))
+        image = image.resize((across, down), Image.Resampling.BILINEAR)
         if self.crop is None:
             return image
         # torchvision rounds halves to even here.

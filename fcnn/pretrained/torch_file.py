@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from io import BytesIO
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt16
@@ -30,7 +30,7 @@ class TorchFile(NamedTuple):
 
     content: object
     read: Callable[[StorageReference], memoryview]
-    byte_order: str
+    byte_order: Literal["<", ">"]
     size: int
 
 
@@ -155,7 +155,7 @@ def _part(storage: StorageReference, stored: memoryview) -> memoryview:
     return stored[storage.start * itemsize : (storage.start + storage.count) * itemsize]
 
 
-def _array(name: str, tensor: TensorReference, storage: memoryview, byte_order: str) -> np.ndarray:
+def _array(name: str, tensor: TensorReference, storage: memoryview, byte_order: Literal["<", ">"]) -> np.ndarray:
     stored_type = _stored_type(tensor.storage.element_type)
     size, count = math.prod(tensor.shape), tensor.storage.count
     strides = tuple(stride * stored_type.itemsize for stride in tensor.strides)

@@ -8,7 +8,7 @@ imports nothing, sets no attribute, and calls nothing but the few functions of `
 import pickletools
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fcnn.errors import InputError
 from fcnn.pretrained.torch_objects import StorageReference, allowed_global, construct, set_items, storage_reference
@@ -60,7 +60,7 @@ class _Machine:
     storages: dict[str, StorageReference] = field(default_factory=dict)
     copied: int = 0
 
-    def execute(self, instruction: str, argument: object) -> None:
+    def execute(self, instruction: str, argument: Any) -> None:
         """Executes one instruction, named as in `pickletools`.
 
         Raises:

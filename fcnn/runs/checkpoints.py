@@ -15,15 +15,17 @@ from fcnn.runs.settings import CHECKPOINTS
 
 @runtime_checkable
 class State(Protocol):
-    """What is saved: a named tuple of trees of arrays, two of which have a meaning here.
+    """What is saved: a named tuple of trees of arrays, two of which have a meaning here."""
 
-    Attributes:
-        step: number of updates done; a checkpoint has it for its name.
-        key: a random key.
-    """
+    @property
+    def step(self) -> Any:
+        """Number of updates done; a checkpoint has it for its name."""
+        ...
 
-    step: Any
-    key: Any
+    @property
+    def key(self) -> Any:
+        """A random key."""
+        ...
 
     def _replace(self, **entries: Any) -> Any: ...
 

@@ -47,11 +47,11 @@ class Logbook(NamedTuple):
 
     def record(self, rows: Rows) -> None:
         """Writes the metrics of all epochs, the last of which is new."""
-        if self.events is None:
+        if self.folder is None or self.events is None:
             return
         write_metrics(self.folder, rows)
         for name, value in rows[-1].items():
-            self.events.add_scalar(name, value, rows[-1]["step"])
+            self.events.add_scalar(name, value, int(rows[-1]["step"]))
 
     def save(self, state: State, progress: Progress, score: float | None = None) -> None:
         """Saves a checkpoint; see `save_checkpoint`."""

@@ -124,7 +124,7 @@ def _read_config(folder):
     try:
         record = json.loads((folder / CONFIG).read_text())
     except ValueError:
-        record = None
+        record = {}
     is_ours = isinstance(record, dict) and {"config", "command", "versions"} <= record.keys()
     if not (is_ours and isinstance(record["config"], dict)):
         raise InputError(f"{folder / CONFIG} is not the config of a run of fcnn: choose another folder, or empty it")

@@ -46,7 +46,7 @@ def classification(*, loss: Loss = cross_entropy, label_smoothing: float = 0.0) 
 
     def losses_with(smoothing):
         def losses(logits, batch):
-            return {"loss": loss(logits, target_probabilities(batch["label"], logits.shape[-1], smoothing))}
+            return {"main": loss(logits, target_probabilities(batch["label"], logits.shape[-1], smoothing))}
 
         return losses
 
@@ -99,12 +99,12 @@ def check_probabilities(batch: Mapping[str, Any]) -> None:
     """Refuses targets that are probabilities and do not sum to 1, or are negative.
 
     Args:
-        batch: NumPy arrays, with "label".
+        batch: NumPy arrays, with "label"; what else there may be is the step's to refuse.
 
     Raises:
         InputError: which names the first such example.
     """
-    labels = np.asarray(batch["label"])
+    labels = np.asarray(batch.get("label"))
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.floating):
         return
     sums = labels.sum(axis=-1, dtype=np.float64)

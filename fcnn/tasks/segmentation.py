@@ -58,12 +58,13 @@ def segmentation(
                 pixels = optax.softmax_cross_entropy(logits, targets)
             else:
                 pixels = _cross_entropy(logits, jnp.where(counted, labels, 0))
-            return {"loss": jnp.sum(jnp.where(counted, pixels, 0), axis=(1, 2))}
+            return {"main": jnp.sum(jnp.where(counted, pixels, 0), axis=(1, 2))}
 
         return losses
 
     def labelled_pixels(batch):
-        return jnp.sum(batch["label"].astype(jnp.int32) != ignore, axis=(1, 2))
+        counted = batch["label"].astype(jnp.int32) != ignore
+        return jnp.sum(counted, axis=tuple(range(1, counted.ndim)))  # of other labels, the losses tell
 
     def measure(logits, batch):
         labels = jnp.where((batch["mask"] != 0)[:, None, None], batch["label"].astype(jnp.int32), ignore)
@@ -140,15 +141,18 @@ def check_label_maps(batch: Mapping[str, Any], num_classes: int, ignore: int) ->
     """Refuses labels that are none of the classes and not ignored.
 
     Args:
-        batch: NumPy arrays, with "label" [batch, height, width].
+        batch: NumPy arrays, with "label" [batch, height, width]; what else there may be is the step's to refuse.
         num_classes: number of classes.
         ignore: the label of pixels that do not count.
 
     Raises:
         InputError: which names the first such example.
     """
-    labels = np.asarray(batch["label"])
-    wrong = (labels != ignore) & ((labels < 0) | (labels >= num_classes))
+    labels = np.asarray(batch.get("label"))
+    if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
+        return
+    counted = np.asarray(batch.get("mask", np.ones(len(labels)))) != 0
+    wrong = (labels != ignore) & ((labels < 0) | (labels >= num_classes)) & counted[:, None, None]
     if wrong.any():
         place = tuple(int(index) for index in np.argwhere(wrong)[0])
         raise InputError(

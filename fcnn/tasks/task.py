@@ -44,13 +44,15 @@ class Task(NamedTuple):
 
     Attributes:
         losses: `(outputs, batch) -> {name: [batch]}`. Their weighted sum over the names, as a mean over the examples,
-            is minimised; each is logged. Empty where the outputs have none (such as detections in evaluation).
+            is minimised and logged as "loss"; where there are several, those of auxiliary heads among them, each is
+            logged as "loss_NAME". Empty where the outputs have none (such as detections in evaluation).
         apply: `(model, variables, batch, *, train, rngs) -> (outputs, updates)`.
         predict: `outputs -> predictions`, a tree of arrays [batch, ...].
         measure: `(predictions, batch) -> {name: array}`, sums over the examples whose mask is 1, of any shape. Integers
             are added up exactly. "count", the number of examples, is there without it.
         metrics: `totals -> {name: float}` from the sums of a whole set; `(totals, records) -> ...` for a task with
-            records. None divides each sum by the count. The losses are added to it.
+            records. None divides each sum by the count, and so do the rows of training for a task with records, as far
+            as sums are numbers: nothing is recorded there. The losses are added to it.
         best: the metric that chooses the best checkpoint: the higher the better, or with "-" before it the lower.
         name: names the task in messages, and chooses the sections of a report.
         weights: of the losses by name; 1 for those that are not in it.

@@ -2,35 +2,31 @@
 
 import functools
 import operator
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from fcnn.errors import InputError
+from fcnn.training.contracts import TaskContract
 
 Batch = Mapping[str, ArrayLike]
 Metrics = dict[str, Array]
 
 
 class AskedBatch(dict):
-    """A batch that notes which entries are read by name; copying it with `{**batch}` reads none."""
+    """A batch that notes which entries are read by name.
 
-    def __init__(
-        self, batch: Mapping[str, Any], asked: set[str], made: Mapping[str, Callable[[Any], Any]] = MappingProxyType({})
-    ):
-        """Takes the entries.
+    Copying it with `{**batch}` reads none; handing it to a function of JAX, such as one by `jax.vmap`, reads them all.
+    """
 
-        Args:
-            batch: the entries.
-            asked: the set to which the names of those that are read are added.
-            made: what makes some of them when they are first read, from what the batch holds.
-        """
+    def __init__(self, batch: Mapping[str, Any], asked: set[str]):
+        """Takes the entries, and the set to which the names of those that are read are added."""
         super().__init__(batch)
-        self._asked, self._made = asked, dict(made)
+        self._asked = asked
 
     def __getitem__(self, name: str) -> Any:
         """Returns an entry.
@@ -41,13 +37,18 @@ class AskedBatch(dict):
         if name not in self:
             raise InputError(f"the batch has no {name!r}, which is asked for: it has {', '.join(sorted(self))}")
         self._asked.add(name)
-        if name in self._made:
-            self[name] = self._made.pop(name)(super().__getitem__(name))
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Returns an entry, or the default."""
         return self[name] if name in self else default  # noqa: SIM401 (it is this method)
+
+
+jax.tree_util.register_pytree_node(
+    AskedBatch,
+    lambda batch: ([batch[name] for name in sorted(batch)], tuple(sorted(batch))),
+    lambda names, arrays: dict(zip(names, arrays, strict=True)),
+)
 
 
 def refuse_unasked(batch: Mapping[str, Any], asked: set[str]) -> None:
@@ -96,13 +97,30 @@ def checked_batch(batch: Batch) -> dict[str, Array]:
     } | {"mask": counted.astype(jnp.float32)}
 
 
-def total_size(task: Any, batch: Mapping[str, Any]) -> Array:
+def without_masked_gradients(outputs: PyTree, batch: Mapping[str, Any]) -> PyTree:
+    """Returns outputs that pass no gradient on to masked examples, for whose zeros a loss may have none, as 0 / 0.
+
+    Args:
+        outputs: the network's; those of its arrays that begin with the batch are meant.
+        batch: what `checked_batch` returned.
+    """
+    counted = batch["mask"] != 0
+
+    def of_counted(output):
+        if jnp.shape(output)[:1] != counted.shape:
+            return output
+        return jnp.where(counted.reshape(-1, *[1] * (output.ndim - 1)), output, jax.lax.stop_gradient(output))
+
+    return jax.tree.map(of_counted, outputs)
+
+
+def total_size(task: TaskContract, batch: Mapping[str, Any]) -> Array:
     """Returns what the losses of a batch are divided by: its examples, or what their losses are sums over."""
     counted = batch["mask"] != 0
     return jnp.sum(counted if task.size is None else jnp.where(counted, task.size(batch), 0))
 
 
-def loss_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
+def loss_sums(task: TaskContract, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
     """Returns the sums of the losses over a batch: "loss", and with several terms each as "loss_NAME".
 
     An output with auxiliary heads has the task's losses for each of them too, times the head's weight.
@@ -114,14 +132,20 @@ def loss_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bo
         train: whether the losses are those of training.
 
     Raises:
-        InputError: if a loss is not a number for each example.
+        InputError: if a loss is not a number for each example, or a weight is of none of them.
     """
     losses_of = task.losses if train or task.evaluation_losses is None else task.evaluation_losses
     heads = tuple(zip(outputs.weights, outputs.auxiliary, strict=True)) if hasattr(outputs, "auxiliary") else ()
-    terms = {
+    terms: dict[str, tuple[float, ArrayLike]] = {
         name: (task.weights.get(name, 1), _of_each(name, losses, batch))
         for name, losses in losses_of(outputs.logits if heads else outputs, batch).items()
     }
+    unknown = sorted(task.weights.keys() - terms.keys()) if train else []
+    if unknown:
+        raise InputError(
+            f"the task {task.name!r} has weights for {', '.join(map(repr, unknown))}, its losses are "
+            f"{', '.join(map(repr, terms)) or 'none'}: name the weights as the losses"
+        )
     main = _weighted_sum(terms.values())
     for number, (weight, logits) in enumerate(heads, start=1):
         weight = weight if task.auxiliary_weight is None else task.auxiliary_weight
@@ -136,7 +160,7 @@ def loss_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bo
     return {name: jnp.sum(jnp.where(counted, losses, 0)) for name, losses in {"loss": main, **each}.items()}
 
 
-def metric_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
+def metric_sums(task: TaskContract, outputs: PyTree, batch: Mapping[str, Any], *, train: bool) -> Metrics:
     """Returns all sums over a batch: of the losses, of what the task measures, and the "count" of examples.
 
     Args:
@@ -144,12 +168,24 @@ def metric_sums(task: Any, outputs: PyTree, batch: Mapping[str, Any], *, train: 
         outputs: the network's.
         batch: what `checked_batch` returned.
         train: whether the losses are those of training.
+
+    Raises:
+        InputError: as `loss_sums`, or if the task measures something under a name of the losses or of the step.
     """
     sums = loss_sums(task, outputs, batch, train=train) | {"count": jnp.sum(batch["mask"] != 0)}
     if task.size is not None:
         sums["size"] = total_size(task, batch)
     main = outputs.logits if hasattr(outputs, "auxiliary") else outputs
-    return sums | dict(task.measure(task.predict(main), batch))
+    predictions = task.predict(main)
+    if task.record is not None:
+        task.record(predictions, batch)  # for the entries that it reads: nothing of it is computed here
+    measured = dict(task.measure(predictions, batch))
+    taken = sorted(name for name in measured if name in ("count", "size", "loss") or name.startswith("loss_"))
+    if taken:
+        raise InputError(
+            f"the task {task.name!r} measures {', '.join(map(repr, taken))}, a name that the step gives: take another"
+        )
+    return sums | measured
 
 
 def _weighted_sum(terms):

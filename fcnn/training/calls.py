@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from fcnn import parallel
 from fcnn.arrays import named_arrays
-from fcnn.training.contracts import Loader
+from fcnn.training.contracts import Loader, ResidentLoader
 from fcnn.training.inputs import check_values
 from fcnn.training.step import scan_steps
 
@@ -31,9 +31,9 @@ def plan_calls(
     Raises:
         InputError: if the examples hold values that the task cannot use.
     """
-    task, split = getattr(step, "task", None), getattr(loader, "split", None)
-    arrays = None if split is None else named_arrays(split)
-    if arrays is None or sum(array.nbytes for array in arrays.values()) > resident_bytes:
+    task = getattr(step, "task", None)
+    arrays = named_arrays(loader.split) if isinstance(loader, ResidentLoader) else {}
+    if not isinstance(loader, ResidentLoader) or sum(array.nbytes for array in arrays.values()) > resident_bytes:
 
         def batches(epoch, start):
             for batch in loader.batches(epoch, start):

@@ -6,10 +6,10 @@ from typing import Any
 from jax.sharding import Mesh
 
 from fcnn import parallel
-from fcnn.machine import jit, return_unused_memory
+from fcnn.machine import Compiled, jit, return_unused_memory
 
 
-def compile_for(mesh: Mesh | None, function: Callable, **options: Any) -> Callable:
+def compile_for(mesh: Mesh | None, function: Callable, **options: Any) -> Compiled:
     """Returns a compiled function, whose results are on every device of the mesh, if there is one.
 
     Args:
@@ -29,6 +29,7 @@ def compile_ahead(function: Callable, *arguments: Any) -> None:
         function: a function; one that is not jitted is left alone.
         arguments: what it will be called with.
     """
-    if hasattr(function, "lower"):
-        function.lower(*arguments).compile()
+    lower = getattr(function, "lower", None)
+    if lower is not None:
+        lower(*arguments).compile()
     return_unused_memory()

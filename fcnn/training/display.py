@@ -1,12 +1,12 @@
 """What a person sees while a network trains."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from fcnn.training.contracts import TaskContract
 from fcnn.training.metrics import shown
 
 
@@ -54,7 +54,7 @@ class TrainingBar(Progress):
         self.update(self._run, epoch=epoch)
 
 
-def epoch_line(task: Any, row: Mapping[str, float], epochs: int) -> str:
+def epoch_line(task: TaskContract | None, row: Mapping[str, float], epochs: int) -> str:
     """Returns a line about a finished epoch.
 
     Args:

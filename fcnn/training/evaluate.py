@@ -14,6 +14,7 @@ from fcnn.errors import InputError
 from fcnn.training.batch import Batch, Metrics
 from fcnn.training.evaluation_step import EvalStep
 from fcnn.training.fetch import fetch
+from fcnn.training.inputs import check_values
 from fcnn.training.metrics import add_sums, finish
 from fcnn.training.state import TrainState
 
@@ -50,7 +51,7 @@ def evaluate(
 
 def measure_examples(
     state: TrainState,
-    evaluate_batch: Callable[[TrainState, Batch], Metrics],
+    evaluate_batch: EvalStep | Callable[[TrainState, Batch], Metrics],
     examples: Examples,
     *,
     batch_size: int,
@@ -67,19 +68,28 @@ def measure_examples(
         mesh: as for `evaluate`.
         visit: called with each batch and the predictions for it, as NumPy arrays without the padded examples; it needs
             a step of `make_eval_step`.
+
+    Raises:
+        InputError: as `evaluate`, or the step has no predictions or records to give.
     """
     task = getattr(evaluate_batch, "task", None)
     mesh = mesh or getattr(evaluate_batch, "mesh", None)
+    has_records = task is not None and task.record is not None
+    if (has_records or visit is not None) and not isinstance(evaluate_batch, EvalStep):
+        raise InputError("the predictions and records of a set need a step of make_eval_step, not one of your own")
     records = []
 
     def results():
         for batch in padded_batches(examples, batch_size, mesh):
-            placed = batch if mesh is None else parallel.shard_batch(mesh, batch)
-            if visit is None and (task is None or task.record is None):
+            placed = batch
+            if mesh is not None:
+                check_values(task, batch)  # the host may not see what is placed
+                placed = parallel.shard_batch(mesh, batch)
+            if not isinstance(evaluate_batch, EvalStep) or (visit is None and not has_records):
                 yield evaluate_batch(state, placed), None, None, None
                 continue
             outputs = evaluate_batch.outputs(state, placed)
-            record = None if task.record is None else evaluate_batch.record(outputs, placed)
+            record = evaluate_batch.record(outputs, placed) if has_records else None
             predictions = None if visit is None else evaluate_batch.predictions(outputs)
             yield evaluate_batch.measure(outputs, placed), record, predictions, batch
 
@@ -137,7 +147,7 @@ def padded_batches(examples: Examples, batch_size: int, mesh: Mesh | None = None
     if batch_size < 1:
         raise InputError(f"the batch size must be at least 1, got {batch_size}")
     devices = 1 if mesh is None else mesh.size
-    if hasattr(examples, "batches"):
+    if isinstance(examples, EvaluationBatches):
         batches = examples.batches(batch_size + -batch_size % devices)
     else:
         batches = _batches_of(named_arrays(examples), batch_size, devices)

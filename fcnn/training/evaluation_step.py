@@ -6,6 +6,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from fcnn.arrays import as_they_are
+from fcnn.errors import InputError
 from fcnn.training.batch import Batch, Metrics, metric_sums, refuse_unasked
 from fcnn.training.compiling import compile_for
 from fcnn.training.contracts import Model, TaskContract
@@ -73,7 +74,13 @@ class EvalStep:
         return sums
 
     def record(self, outputs: PyTree, batch: Batch) -> PyTree:
-        """Returns the task's records of a batch, which it must have."""
+        """Returns the task's records of a batch.
+
+        Raises:
+            InputError: if the task has none.
+        """
+        if self._record is None:
+            raise InputError(f"the task {self.task.name} keeps no records: give it record, or do not ask for them")
         return self._record(outputs, batch)
 
 
@@ -91,7 +98,16 @@ def build_eval_step(
     def measure(outputs, batch):
         return metric_sums(task, outputs, evaluation_inputs(batch, prepare, asked), train=False)
 
-    def record(outputs, batch):
-        return task.record(task.predict(outputs), evaluation_inputs(batch, prepare, asked))
+    return EvalStep(model, task, prepare, mesh, forward, measure, _recording(task, prepare, asked), asked)
 
-    return EvalStep(model, task, prepare, mesh, forward, measure, None if task.record is None else record, asked)
+
+def _recording(task, prepare, asked):
+    """Returns `(outputs, batch) -> records`, or None for a task without."""
+    record_of = task.record
+    if record_of is None:
+        return None
+
+    def record(outputs, batch):
+        return record_of(task.predict(outputs), evaluation_inputs(batch, prepare, asked))
+
+    return record

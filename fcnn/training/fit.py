@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from fcnn import parallel
+from fcnn.arrays import named_arrays
 from fcnn.errors import InputError
 from fcnn.runs.logbook import Progress, Rows, open_logbook
 from fcnn.training.batch import Batch, Metrics
@@ -23,6 +24,7 @@ from fcnn.training.display import TrainingBar, epoch_line
 from fcnn.training.evaluate import Examples
 from fcnn.training.evaluate import evaluate as evaluate_examples
 from fcnn.training.fetch import fetch
+from fcnn.training.inputs import check_values
 from fcnn.training.interruption import InterruptedRun, interruption
 from fcnn.training.metrics import finish, numbers, score_of, shown, wide
 from fcnn.training.state import TrainState
@@ -147,9 +149,19 @@ def _evaluation_on(step, examples, batch_size):
     """Returns the evaluation of a state on examples, by the step's own evaluation step."""
     if not hasattr(step, "evaluation"):
         raise InputError("validation examples need a step of make_train_step; give evaluate for one of your own")
+    if not hasattr(examples, "batches"):
+        # Not only after an epoch of training.
+        check_values(step.task, named_arrays(examples))
+    best = step.task.best.removeprefix("-")
 
     def evaluate_on(state):
-        return evaluate_examples(state, step.evaluation, examples, batch_size=batch_size)
+        metrics = evaluate_examples(state, step.evaluation, examples, batch_size=batch_size)
+        if best not in metrics:
+            raise InputError(
+                f"the task {step.task.name!r} chooses the best checkpoint by {best!r}, which is none of its metrics: "
+                f"{', '.join(sorted(metrics))}"
+            )
+        return metrics
 
     return evaluate_on
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from fcnn.training.batch import AskedBatch, Batch, checked_batch
@@ -13,18 +14,14 @@ from fcnn.training.pixels import Prepare, to_unit_range
 
 
 def evaluation_inputs(batch: Batch, prepare: Prepare | None, asked: set[str]) -> AskedBatch:
-    """Returns a batch as a network sees it in evaluation; the images are made when they are read.
+    """Returns a batch as a network sees it in evaluation.
 
     Args:
         batch: the batch.
         prepare: from images in 0..1 to the network's input; None leaves them.
         asked: the set to which the names of the entries that are read are added.
     """
-
-    def image_of(stored):
-        return prepared(as_floats({"image": stored}), prepare)["image"]
-
-    return AskedBatch(checked_batch(batch), asked, {"image": image_of})
+    return AskedBatch(prepared(as_floats(checked_batch(batch)), prepare), asked)
 
 
 def as_floats(batch: dict[str, Array]) -> dict[str, Array]:
@@ -53,7 +50,7 @@ def check_values(task: TaskContract | None, batch: Mapping[str, Any]) -> None:
 
 
 def _is_at_hand(array: Any) -> bool:
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         return False
     if isinstance(array, jax.Array):
         return array.is_fully_addressable and next(iter(array.devices())).platform == "cpu"

@@ -1,5 +1,6 @@
 """From the sums of a whole set to its metrics; the sums are added up on the host, exactly where they are integers."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from fcnn.errors import InputError
+from fcnn.training.contracts import TaskContract
 
 _OF_THE_STEP = ("count", "size")
 
@@ -30,25 +32,30 @@ def wide(value: Any) -> np.ndarray:
     return array.astype(np.int64 if np.issubdtype(array.dtype, np.integer) or array.dtype == bool else np.float64)
 
 
-def finish(task: Any, totals: Mapping[str, Any], records: PyTree = None) -> dict[str, float]:
+def finish(task: TaskContract | None, totals: Mapping[str, Any], records: PyTree = None) -> dict[str, float]:
     """Returns the metrics of a whole set.
 
     Args:
         task: the task; None where a step has none, and each sum is divided by the count.
         totals: the sums over the set.
-        records: the task's records of all examples, where it has some.
+        records: the task's records of all examples; None in training, where nothing is recorded.
 
     Raises:
         InputError: if a metric is not a number.
     """
-    count = totals["count"]
-    size = max(float(totals.get("size", count)), 1.0)
+    count = float(totals["count"]) or 1.0
+    size = float(totals.get("size", count)) or 1.0
     losses = {name: value / size for name, value in totals.items() if name == "loss" or name.startswith("loss_")}
     measured = {name: value for name, value in totals.items() if name not in losses and name not in _OF_THE_STEP}
+    means = {name: value / count for name, value in measured.items()}
     if task is None or task.metrics is None:
-        return numbers(losses | {name: value / max(float(count), 1.0) for name, value in measured.items()})
+        return numbers(losses | means)
     totals = dict(totals)
-    return numbers(losses | dict(task.metrics(totals) if task.record is None else task.metrics(totals, records)))
+    if task.record is None:
+        return numbers(losses | dict(task.metrics(totals)))
+    if records is None:
+        return numbers(losses | {name: mean for name, mean in means.items() if np.ndim(mean) == 0})
+    return numbers(losses | dict(task.metrics(totals, records)))
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -67,8 +74,8 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
-def score_of(task: Any, metrics: Mapping[str, float]) -> float | None:
-    """Returns what chooses the best checkpoint, the higher the better; None where it was not measured.
+def score_of(task: TaskContract | None, metrics: Mapping[str, float]) -> float | None:
+    """Returns what chooses the best checkpoint, the higher the better; None where it was not measured or is NaN.
 
     Args:
         task: the task, or None.
@@ -76,12 +83,12 @@ def score_of(task: Any, metrics: Mapping[str, float]) -> float | None:
     """
     best = "-loss" if task is None else task.best
     value = metrics.get(best.removeprefix("-"))
-    if value is None:
+    if value is None or math.isnan(value):
         return None
     return -value if best.startswith("-") else value
 
 
-def shown(task: Any, metrics: Mapping[str, float], loss: str = "{:.4f}") -> str:
+def shown(task: TaskContract | None, metrics: Mapping[str, float], loss: str = "{:.4f}") -> str:
     """Returns a line of the loss and the metrics that a task shows.
 
     Args:
@@ -94,7 +101,7 @@ def shown(task: Any, metrics: Mapping[str, float], loss: str = "{:.4f}") -> str:
     return " ".join(parts + [text.format(metrics[name]) for name, text in formats.items() if name in metrics])
 
 
-def formats_of(task: Any, metrics: Mapping[str, float]) -> dict[str, str]:
+def formats_of(task: TaskContract | None, metrics: Mapping[str, float]) -> dict[str, str]:
     """Returns how each metric that is shown is written, the loss aside."""
     if task is not None and task.shown:
         return dict(task.shown)

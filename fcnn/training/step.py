@@ -5,13 +5,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from fcnn import parallel
 from fcnn.errors import InputError
-from fcnn.training.batch import AskedBatch, Batch, Metrics, checked_batch, metric_sums, refuse_unasked, total_size
+from fcnn.training.batch import (
+    AskedBatch,
+    Batch,
+    Metrics,
+    checked_batch,
+    metric_sums,
+    refuse_unasked,
+    total_size,
+    without_masked_gradients,
+)
 from fcnn.training.compiling import compile_for
 from fcnn.training.contracts import Augmentation, Model, TaskContract
 from fcnn.training.evaluation_step import EvalStep, build_eval_step
@@ -81,7 +91,8 @@ def build_train_step(
         batch = as_floats(checked_batch(batch))
         if augment is not None:
             before = batch
-            batch = dict(augment(key, AskedBatch(before, asked)))
+            # The mask is the step's: an augmentation that returns its own entries only need not know of it.
+            batch = {"mask": before["mask"], **augment(key, AskedBatch(before, asked))}
             asked |= {name for name, array in before.items() if batch.get(name) is not array}
         return prepared(batch, prepare)
 
@@ -90,7 +101,9 @@ def build_train_step(
         part = AskedBatch(part, asked)
         variables = {"params": params, "batch_stats": batch_stats}
         outputs, updates = task.apply(model, variables, part, train=True, rngs={"dropout": keys[DROPOUT]})
-        sums = metric_sums(task, outputs, part, train=True)
+        sums = metric_sums(task, without_masked_gradients(outputs, part), part, train=True)
+        if "loss" not in sums:
+            raise InputError(f"the task {task.name!r} has no losses in training: return one for each example")
         return sums["loss"] / total, (updates.get("batch_stats", batch_stats), sums)
 
     def train_step(state, batch):
@@ -101,7 +114,8 @@ def build_train_step(
         }
         asked: set[str] = set()
         inputs = inputs_of(batch, keys[AUGMENTATION], asked)
-        total = jnp.maximum(total_size(task, AskedBatch(inputs, asked)), 1)
+        total = total_size(task, AskedBatch(inputs, asked))
+        total = jnp.where(total == 0, 1, total)
 
         def part_loss(params, batch_stats, keys, part):
             return loss_of_part(params, batch_stats, keys, part, total, asked)
@@ -130,7 +144,7 @@ def build_train_step(
 
 def scan_steps(
     step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]], mesh: Mesh | None = None
-) -> Callable[[TrainState, Batch, Int[Array, "steps batch"]], tuple[TrainState, Metrics]]:
+) -> Callable[[TrainState, Batch, Int[Array | np.ndarray, "steps batch"]], tuple[TrainState, Metrics]]:
     """Returns a jitted `(state, examples, indices) -> (state, metrics)` that does several steps in one call.
 
     The examples stay on the device; each step gathers its batch there. The numbers are those of calling `step` on one

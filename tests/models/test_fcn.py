@@ -137,7 +137,7 @@ def test_a_step_with_weight_decay_leaves_fixed_kernels_to_the_last_bit(name, ran
     tx = fcnn.make_optimizer(name, 0.1, weight_decay=0.1)
 
     def loss_of(params):
-        penalty = fcnn.training.losses.kernel_penalty(params, l1=0.1, l2=0.1)
+        penalty = fcnn.training.kernel_penalty(params, l1=0.1, l2=0.1)
         return (model.apply({"params": params}, images, train=True) ** 2).mean() + penalty
 
     @jax.jit

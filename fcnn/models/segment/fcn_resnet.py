@@ -63,12 +63,14 @@ class FCNResNet(nn.Module):
             self.stage_sizes, self.widths, self.block, conv=conv, norm=norm, output_stride=8, name="backbone"
         )
 
+        _, height, width, _ = images.shape
+
         def logits_of(x, head):
             x = conv(x.shape[-1] // 4, (3, 3), padding=1, name=f"{head}_0")(x)
             x = ReLU(name=f"{head}_2")(norm(f"{head}_1")(x))
             x = nn.Dropout(self.dropout_rate, deterministic=not train, name=f"{head}_3")(x)
             x = conv(self.num_classes, (1, 1), use_bias=True, name=f"{head}_4")(x)
-            return ops.resize_bilinear(x.astype(jnp.float32), images.shape[1:3])
+            return ops.resize_bilinear(x.astype(jnp.float32), (height, width))
 
         *_, before_last, last = trunk(images)  # [batch, height / 8, width / 8, 1024] and [..., 2048]
         logits = logits_of(last, "classifier")

@@ -6,6 +6,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+from flax.linen.dtypes import promote_dtype
 from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -133,7 +134,8 @@ class FCNVGG(nn.Module):
             finer = score(name=f"score_pool{stage}")(pools[stage])
             x = enlarge(2, name=up)(x)  # 18, then 38
             x += finer[:, start : start + x.shape[1], start : start + x.shape[2]]
-        return enlarge(self.stride, name=last)(x, images.shape[1:3], offset).astype(jnp.float32)
+        _, height, width, _ = images.shape
+        return enlarge(self.stride, name=last)(x, (height, width), offset).astype(jnp.float32)
 
     def _offsets(self):
         """Returns where each skip, and at the end the image, begins in what it is added to or cut out of.
@@ -186,7 +188,7 @@ class BilinearUpsampling(nn.Module):
         """Returns the enlarged images, or the part of a size that begins at an offset in both directions."""
         shape = (2 * self.stride, 2 * self.stride, x.shape[-1], x.shape[-1])
         kernel = lax.stop_gradient(self.param("fixed_kernel", bilinear_kernel, shape))
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         return ops.conv2d_transpose(x, kernel, (self.stride, self.stride), size, (offset, offset))
 
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import flax.linen as nn
-import flax.traverse_util
 import jax
 from jaxtyping import Array, Key, PyTree
 
 from fcnn.errors import InputError
 from fcnn.models.head import initial_arrays
+from fcnn.models.paths import by_path, from_paths
 
 
 def from_classifier(
@@ -36,8 +36,7 @@ def from_classifier(
     """
     if not hasattr(model, "classifier_layer"):
         raise InputError(f"{type(model).__name__} labels no pixels: take one of the fcn networks")
-    collections = {collection: variables.get(collection, {}) for collection in ("params", "batch_stats")}
-    trained = flax.traverse_util.flatten_dict(collections, sep="/")
+    trained = by_path(variables)
     initialise = partial(initial_arrays, model, input_shape=input_shape)
     expected, copied, differing = jax.eval_shape(initialise, key), {}, []
     for path, array in expected.items():
@@ -59,7 +58,7 @@ def from_classifier(
     # Compiled, only what is returned is computed.
     new = jax.jit(lambda key: {path: array for path, array in initialise(key).items() if path not in copied})(key)
     merged = {path: copied[path] if path in copied else new[path] for path in expected}
-    return {"params": {}, "batch_stats": {}} | flax.traverse_util.unflatten_dict(merged, sep="/")
+    return from_paths(merged)
 
 
 def _holds_the_same(found, expected):
