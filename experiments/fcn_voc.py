@@ -2,10 +2,10 @@
 
 FOLDER holds VOCdevkit, published in http://host.robots.ox.ac.uk/pascal/VOC/voc2012; MINE has images/ and masks/.
 
-python experiments/fcn_voc.py --data-dir FOLDER --mode evaluate              # what the published weights reach
-python experiments/fcn_voc.py --data-dir FOLDER --batch-size 8 --freeze-norms   # fine-tunes them
-python experiments/fcn_voc.py --data-dir FOLDER --mode classifier            # from a network trained on ImageNet
-python experiments/fcn_voc.py --data folder:MINE --validation 0.2            # other classes get a new head
+python experiments/fcn_voc.py --data-dir FOLDER --mode evaluate                    # what the published weights reach
+python experiments/fcn_voc.py --data-dir FOLDER --batch-size 4 --freeze-norms      # fine-tunes them on little memory
+python experiments/fcn_voc.py --data-dir FOLDER --mode classifier                  # from a network of ImageNet
+python experiments/fcn_voc.py --data folder:MINE                                   # other classes get a new head
 """
 
 from dataclasses import dataclass
@@ -29,24 +29,19 @@ class Config:
     data_dir: Path | None = None
     """Folder of VOCdevkit."""
     validation: float = 0.1
-    """Share of the photos to train on that is kept for validation; 0 where the data have such photos, or to train on
-    all."""
+    """Share of the photos to train on that is kept for validation; 0 if the data have a validation part."""
     network: str = "fcn_resnet50"
     """fcn_resnet50, fcn_resnet101, fcn32s_vgg16, fcn16s_vgg16 or fcn8s_vgg16."""
     weights: Path | None = None
     """Weight file, .pth or .safetensors; without it, the published one is downloaded."""
     mode: Literal["finetune", "classifier", "scratch", "evaluate"] = "finetune"
-    """Train from the network's weights, from those of the classification network that it is made of (resnet50), or from
-    random ones; or only measure what the network's weights reach."""
+    """Train from the network's weights, a classification network's, or random ones; or only measure the network's."""
     evaluation_size: int | None = 520
-    """Shorter side to which photos and labels are resized for validation and test, as torchvision measures its weights;
-    none leaves them at their own size, as VOC's server measures."""
+    """Shorter side of photos and labels in evaluation, as torchvision measures; None: their own, as VOC's server."""
     epochs: int = 30
     batch_size: int = 32
     rate_per_32: float = 0.02
-    """First learning rate with a batch of 32; with another batch size it is in proportion. It falls to 0 as the
-    remaining steps to the power of 0.9."""
-    momentum: float = 0.9
+    """First learning rate with a batch of 32, in proportion with another one; it falls as (1 - step / steps) ** 0.9."""
     weight_decay: float = 1e-4
     """Of kernels alone; torchvision's reference lets all parameters decay."""
     auxiliary_weight: float = 0.5
@@ -54,11 +49,11 @@ class Config:
     auxiliary_rate: float = 10.0
     """How many times higher the auxiliary head's learning rate is."""
     base_size: int = 520
-    """Photos are resized to a shorter side of 0.5 to 2 times this."""
+    """The shorter side of a photo is resized to 0.5 to 2 times this."""
     crop: int = 480
-    """Height and width of the part that is cut out."""
+    """Height and width of the random part that is trained on."""
     freeze_norms: bool = False
-    """Keep the statistics of the batch normalisation: those of a few images are too noisy."""
+    """Keep the statistics of batch normalisation: those of a few images a batch are too noisy."""
     evaluation_batch_size: int = 8
     seed: int = 0
 
@@ -111,8 +106,8 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     )
     size = config.evaluation_size
     where = "at their own size" if size is None else f"resized to a shorter side of {size} pixels"
-    reached = [f"{name.replace('_', ' ')} {value:.2%}" for name, value in result.metrics.items() if name != "loss"]
-    console.print(f"photos and labels {where}: {', '.join(reached)}")
+    reached = ", ".join(f"{name} {value:.2%}" for name, value in result.metrics.items() if name != "loss")
+    console.print(f"photos and labels {where}: {reached.replace('_', ' ').replace('iou', 'IoU')}")
     return result
 
 
@@ -142,8 +137,7 @@ def optimizer(config: Config, model: Any, steps: int) -> tuple[optax.GradientTra
     schedule, rates = fcnn.poly_decay(rate, steps), {}
     if getattr(model, "auxiliary_heads", False):
         rates["aux_classifier_.*"] = fcnn.poly_decay(rate * config.auxiliary_rate, steps)
-    tx = fcnn.make_optimizer("sgd", schedule, rates=rates, momentum=config.momentum, weight_decay=config.weight_decay)
-    return tx, schedule
+    return fcnn.make_optimizer("sgd", schedule, rates=rates, momentum=0.9, weight_decay=config.weight_decay), schedule
 
 
 if __name__ == "__main__":

@@ -22,8 +22,7 @@ _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Predict:
     """Tells what a network sees in photos: the five most probable classes, or the class of each pixel.
 
-    A network that classifies (resnet50) draws all photos into one picture, each with its classes. One that labels
-    pixels (fcn_resnet50) draws each photo with its classes in colours and a legend.
+    Photos with their classes (resnet50) are all in one picture; each with coloured pixels (fcn_resnet50) is one.
     """
 
     name: Positional[str]
@@ -33,10 +32,9 @@ class Predict:
     weights: Path | None = None
     """Weight file, .pth or .safetensors; without it, the published one is downloaded."""
     output: Path = Path("prediction.png")
-    """Where the picture is written; with a picture for each of several photos, prediction_1.png, prediction_2.png."""
+    """Where the picture is written; those of several photos with labelled pixels are prediction_1.png and so on."""
     masks: Path | None = None
-    """Folder for a mask of each photo too, which is made if it is missing: a PNG of the photo's name and size whose
-    pixels are class numbers, in the colours of PASCAL VOC."""
+    """Folder for a mask of each photo too: a PNG of its name and size with class numbers, in PASCAL VOC's colours."""
     class_names: Path | None = None
     """Text file with the name of each class on a line, in the order of the logits; without it, ImageNet's or VOC's."""
 

@@ -40,26 +40,44 @@ def anatomy(model: Any, variables: Mapping[str, PyTree], prepare: Prepare | None
     """
     network_input = _network_input(prepare)
     pixels = np.asarray(image)[None]
+    input_shape = jax.eval_shape(network_input, pixels).shape
+    layers = layer_table(model, input_shape)
+    names = _shown_layers(model, variables, layers, input_shape)
 
     # It runs once, on one image: compiled with less effort, it is there sooner.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def features_of(variables, pixels):
-        return capture(model, variables, network_input(pixels))
+        return capture(model, variables, network_input(pixels), names)
 
     features = jax.device_get(features_of(variables, pixels))
-    input_shape = jax.eval_shape(network_input, pixels).shape
-    layers = layer_table(model, input_shape)
-    # A compiled function returns its dictionary sorted by name, the layers are drawn as they follow each other.
-    order = dict.fromkeys(layer.name.split("/")[0] for layer in layers if layer.kind != "Dropout")
     weights = sum(layer.parameters for layer in layers)
     operations = sum(layer.multiply_adds for layer in layers)
-    maps = {name: features[name] for name in order if isinstance(features.get(name), np.ndarray)}
+    # A compiled function returns its dictionary sorted by name, the layers are drawn as they follow each other.
+    maps = {name.split("/")[-1]: features[name] for name in names}
     return Anatomy(
         {"Network": f"{type(model).__name__}, {weights:,} parameters, {operations:,} multiply-adds an image"},
         _first_kernels(layers, variables["params"], input_shape[1:]),
         {name: np.asarray(values, np.float32)[0] for name, values in maps.items()},
         as_bytes(pixels)[0],
     )
+
+
+def _shown_layers(
+    model: Any, variables: Mapping[str, PyTree], layers: Sequence, input_shape: Sequence[int]
+) -> list[str]:
+    """Returns the paths of the network's parts that give an array, from first to last.
+
+    A trunk gives the outputs of its stages: its own parts stand in its place.
+    """
+    images = jax.ShapeDtypeStruct(tuple(input_shape), np.float32)
+    outputs = jax.eval_shape(partial(capture, model), variables, images)
+    names = {}
+    for layer in layers:
+        top, *inner = layer.name.split("/")
+        if layer.kind == "Dropout" or top not in outputs:  # such as an auxiliary head, which is left out in evaluation
+            continue
+        names[top if not inner or isinstance(outputs[top], jax.ShapeDtypeStruct) else f"{top}/{inner[0]}"] = None
+    return list(names)
 
 
 def as_bytes(images: np.ndarray) -> np.ndarray:

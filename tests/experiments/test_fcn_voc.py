@@ -116,7 +116,7 @@ def test_it_learns_and_is_reported(trained):
     assert trained.evaluated == ["train"] * 10 + ["val"]
     results = json.loads((trained.folder / "test.json").read_text())["metrics"]
     assert results["mean_iou"] > 0.45  # where all is background it is less than 0.25
-    names = ("pixel accuracy", "mean accuracy", "mean iou", "frequency weighted iou")
+    names = ("pixel accuracy", "mean accuracy", "mean IoU", "frequency weighted IoU")
     reached = ", ".join(f"{name} {results[key]:.2%}" for name, key in zip(names, METRICS, strict=True))
     assert f"photos and labels resized to a shorter side of 40 pixels: {reached}\n" in trained.printed
     page = (trained.folder / "report.html").read_text()
