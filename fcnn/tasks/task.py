@@ -49,7 +49,7 @@ class Task(NamedTuple):
         apply: `(model, variables, batch, *, train, rngs) -> (outputs, updates)`.
         predict: `outputs -> predictions`, a tree of arrays [batch, ...].
         measure: `(predictions, batch) -> {name: array}`, sums over the examples whose mask is 1, of any shape. Integers
-            are added up exactly. "count", the number of examples, is there without it.
+            are added up exactly. "loss", and "count", the number of examples, are there without it.
         metrics: `totals -> {name: float}` from the sums of a whole set; `(totals, records) -> ...` for a task with
             records. None divides each sum by the count, and so do the rows of training for a task with records, as far
             as sums are numbers: nothing is recorded there. The losses are added to it.

@@ -181,12 +181,13 @@ def metric_sums(task: TaskContract, outputs: PyTree, batch: Mapping[str, Any], *
     if task.record is not None:
         task.record(predictions, batch)  # for the entries that it reads: nothing of it is computed here
     measured = dict(task.measure(predictions, batch))
-    taken = sorted(name for name in measured if name in ("count", "size", "loss") or name.startswith("loss_"))
+    taken = sorted(name for name in measured if name == "size" or name.startswith("loss_"))
     if taken:
         raise InputError(
             f"the task {task.name!r} measures {', '.join(map(repr, taken))}, a name that the step gives: take another"
         )
-    return sums | measured
+    # "loss" and "count" may be measured too: those of the step are as exact, and are what is minimised.
+    return measured | sums
 
 
 def _weighted_sum(terms):
