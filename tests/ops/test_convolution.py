@@ -1,3 +1,4 @@
+from functools import partial
 from unittest import mock
 
 import flax.linen as nn
@@ -243,7 +244,8 @@ def test_the_layer_is_a_drop_in(key, random):
         expected, variables = jax.jit(nn.Conv(**options).init_with_output)(key, x)
         found, ours = jax.jit(fcnn.models.Conv(**options).init_with_output)(key, x)
         assert relative_error(found, expected) <= 1e-5
-        assert jax.tree.all(jax.tree.map(np.array_equal, ours, variables))
+        # What is fused with the drawing of a kernel may decide its last bit.
+        assert jax.tree.all(jax.tree.map(partial(np.allclose, rtol=1e-6), ours, variables))
     one_dimensional = {"features": 6, "kernel_size": (3,)}
     line = x[:, 0]
     expected = jax.jit(nn.Conv(**one_dimensional).init_with_output)(key, line)
