@@ -64,14 +64,14 @@ RECIPES = {"fast": Config(), "accurate": Config(scenes=16000, digits=40000)}
 
 
 class PlainNetwork(nn.Module):
-    """Four 3x3 convolutions at the images' size: each pixel's class from the 9x9 pixels around it."""
+    """Five 3x3 convolutions at the images' size: each pixel's class from the 11x11 pixels around it."""
 
     width: int = 16
 
     @nn.compact
     def __call__(self, x, *, train):
         """Returns the logits of each pixel."""
-        for i in range(4):
+        for i in range(5):
             x = Conv(self.width, (3, 3), name=f"conv{i}")(x)
             x = nn.relu(batch_norm(f"bn{i}", train=train)(x))
         return Conv(len(CLASSES), (1, 1), name="score", kernel_init=nn.initializers.zeros)(x)
