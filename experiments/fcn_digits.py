@@ -1,8 +1,12 @@
 """Fully convolutional networks on scenes of digits: skips sharpen (Long, Shelhamer and Darrell 2015).
 
-python experiments/fcn_digits.py                     # about two minutes on two cores
-python experiments/fcn_digits.py --seeds 3
+python experiments/fcn_digits.py                     # two minutes on two cores
+python experiments/fcn_digits.py --seeds 3           # mean IoU: plain 0.08, 16s 0.34, 4s 0.65, 1s 0.73
 python experiments/fcn_digits.py --recipe accurate   # five times as long
+
+Two fifths of the pixels that the finest form gets wrong are at boundaries. The others are of whole digits that it takes
+for other ones or for ground, and of pieces of digits on the ground that it takes for digits. The plain network, which cannot see a whole digit, finds no
+class likelier than the ground for any pixel.
 """
 
 import json

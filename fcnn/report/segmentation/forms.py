@@ -63,7 +63,7 @@ def draw_predicted_masks(
         for mask, (left, top) in zip(masks, tiles.corners[2:], strict=True):
             score = image_mean_iou(label, mask, len(class_names), ignore)
             place = left + tiles.width / 2, top + tiles.height + 0.03
-            axes.text(*place, f"{100 * score:.0f} %", ha="center", va="top", fontsize=SMALL, color=INK)
+            axes.text(*place, f"mean IoU {100 * score:.0f} %", ha="center", va="top", fontsize=SMALL, color=INK)
         bottom = tiles.bottom
     crop(figure, axes, bottom)
     return figure
