@@ -67,18 +67,18 @@ def write_files(files: Mapping[Path, bytes], new_folder: Path | None = None) -> 
     Raises:
         InputError: a file cannot be written.
     """
-    made = new_folder is not None and not new_folder.exists()
-    if made:
+    made = None if new_folder is None or new_folder.exists() else new_folder
+    if made is not None:
         try:
-            new_folder.mkdir()
+            made.mkdir()
         except OSError as error:
-            raise _cannot_write(new_folder, error) from error
+            raise _cannot_write(made, error) from error
     try:
         _write_all(list(files.items()))
     except InputError:
-        if made:
+        if made is not None:
             with suppress(OSError):
-                new_folder.rmdir()
+                made.rmdir()
         raise
 
 

@@ -39,9 +39,9 @@ def _shares(labels: Int[np.ndarray, "height width"], class_names: Sequence[str])
     """Returns a line for each class that occurs, that of the most pixels first."""
     numbers, counts = np.unique(labels, return_counts=True)
     lines = []
-    for place in np.argsort(-counts, kind="stable"):
+    for place in np.argsort(-counts, kind="stable").tolist():
         share = counts[place] / labels.size
-        lines.append(f"  {f'{share:.1%}' if share >= 0.0005 else '<0.1%':>6}  {class_names[numbers[place]]}")
+        lines.append(f"  {f'{share:.1%}' if share >= 0.0005 else '<0.1%':>6}  {class_names[int(numbers[place])]}")
     return lines
 
 
