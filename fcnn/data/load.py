@@ -46,10 +46,28 @@ def load_dataset(
 ) -> SegmentationFolder: ...
 
 
-# Only photos in class folders have such a transform.
+# An option tells what is in a folder.
 @overload
 def load_dataset(
-    name: str, *, transform: Transform, validation: int | float = 0, seed: int = 0, **options: Any
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    resize: int | None,
+    validation: int | float = 0,
+    seed: int = 0,
+    **options: Any,
+) -> SegmentationFolder: ...
+
+
+@overload
+def load_dataset(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    transform: Transform,
+    validation: int | float = 0,
+    seed: int = 0,
+    **options: Any,
 ) -> ImageFolder: ...
 
 

@@ -99,7 +99,8 @@ def check_probabilities(batch: Mapping[str, Any]) -> None:
     """Refuses targets that are probabilities and do not sum to 1, or are negative.
 
     Args:
-        batch: NumPy arrays, with "label"; what else there may be is the step's to refuse.
+        batch: NumPy arrays, "mask" [batch] and "label" [batch, class]; without such labels, it is the step that refuses
+            them, or its augmentation that makes them.
 
     Raises:
         InputError: which names the first such example.
@@ -108,7 +109,7 @@ def check_probabilities(batch: Mapping[str, Any]) -> None:
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.floating):
         return
     sums = labels.sum(axis=-1, dtype=np.float64)
-    wrong = ~((np.abs(sums - 1) < 1e-3) & (labels >= 0).all(axis=-1)) & (np.asarray(batch.get("mask", 1)) != 0)
+    wrong = ~((np.abs(sums - 1) < 1e-3) & (labels >= 0).all(axis=-1)) & (batch["mask"] != 0)
     if wrong.any():
         first = int(np.argmax(wrong))
         raise InputError(

@@ -141,7 +141,8 @@ def check_label_maps(batch: Mapping[str, Any], num_classes: int, ignore: int) ->
     """Refuses labels that are none of the classes and not ignored.
 
     Args:
-        batch: NumPy arrays, with "label" [batch, height, width]; what else there may be is the step's to refuse.
+        batch: NumPy arrays, "mask" [batch] and "label" [batch, height, width]; without such labels, it is the step
+            that refuses them, or its augmentation that makes them.
         num_classes: number of classes.
         ignore: the label of pixels that do not count.
 
@@ -151,8 +152,8 @@ def check_label_maps(batch: Mapping[str, Any], num_classes: int, ignore: int) ->
     labels = np.asarray(batch.get("label"))
     if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
         return
-    counted = np.asarray(batch.get("mask", np.ones(len(labels)))) != 0
-    wrong = (labels != ignore) & ((labels < 0) | (labels >= num_classes)) & counted[:, None, None]
+    counted = (batch["mask"] != 0)[:, None, None] & (labels != ignore)
+    wrong = counted & ((labels < 0) | (labels >= num_classes))
     if wrong.any():
         place = tuple(int(index) for index in np.argwhere(wrong)[0])
         raise InputError(

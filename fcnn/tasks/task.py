@@ -62,8 +62,8 @@ class Task(NamedTuple):
         auxiliary_weight: weight of the losses of auxiliary heads; None takes the network's own.
         record: `(predictions, batch) -> tree of arrays [batch, ...]`: what cannot be summed, such as the scores of
             average precision; brought to the host for every example of a set, and handed to `metrics`.
-        check: raises an error for a batch of NumPy arrays whose values cannot be used; shapes and types are known to
-            the other functions.
+        check: raises an error for a batch of NumPy arrays, as it is stored, whose values cannot be used; shapes and
+            types are known to the other functions. An entry that the augmentation makes is not there yet.
         shown: format of each metric that is shown while a network trains, such as {"top1": "top-1 {:.2%}"}; without
             any, the best one is shown.
     """

@@ -47,7 +47,8 @@ class AskedBatch(dict):
 jax.tree_util.register_pytree_node(
     AskedBatch,
     lambda batch: ([batch[name] for name in sorted(batch)], tuple(sorted(batch))),
-    lambda names, arrays: dict(zip(names, arrays, strict=True)),
+    # A copy that JAX makes is a plain dict: it notes nothing.
+    lambda names, arrays: dict(zip(names, arrays, strict=True)),  # pyright: ignore[reportArgumentType]
 )
 
 

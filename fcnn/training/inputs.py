@@ -44,9 +44,12 @@ def check_values(task: TaskContract | None, batch: Mapping[str, Any]) -> None:
     Raises:
         InputError: if the task refuses it.
     """
-    if task is None or task.check is None or not all(map(_is_at_hand, batch.values())):
+    sizes = {np.shape(array)[:1] for array in batch.values()}
+    # A batch of unequal arrays is the step's to refuse.
+    if task is None or task.check is None or len(sizes) != 1 or not all(map(_is_at_hand, batch.values())):
         return
-    task.check(AskedBatch({name: np.asarray(array) for name, array in batch.items()}, set()))
+    arrays = {name: np.asarray(array) for name, array in batch.items()}
+    task.check(AskedBatch({"mask": np.ones(sizes.pop(), np.float32), **arrays}, set()))
 
 
 def _is_at_hand(array: Any) -> bool:

@@ -273,3 +273,35 @@ def test_a_score_that_is_nan_is_never_the_best(batch, tmp_path):
     validation = {name: array[:15] for name, array in batch.items()}
     fcnn.fit(begin(), step, fcnn.Loader(batch, 8), epochs=4, validation=validation, run_folder=tmp_path)
     assert fcnn.load_checkpoint(tmp_path, begin()).step == 4
+
+
+def test_a_task_checks_values_before_anything_is_computed(batch):
+    """It is given what is stored, on the host, with a mask; its "example" is that of the set."""
+    seen = []
+
+    def check(batch):
+        seen.append(type(batch["label"]))
+        wrong = (batch["label"] > 1).any(axis=-1) & (batch["mask"] != 0)
+        if wrong.any():
+            raise fcnn.InputError(f"example {np.argmax(wrong)} is too far away")
+
+    bad = {name: array.copy() for name, array in batch.items()}
+    bad["label"][5] = 2
+    for name, call in calls(regression(check=check), bad):
+        with pytest.raises(fcnn.InputError, match="example [0-7] is too far away") as refused:
+            call()
+        assert "example 5" in str(refused.value) or name == "fit, streaming"
+    masked = bad | {"mask": (np.arange(16) != 5).astype(np.float32)}
+    for _, call in calls(regression(check=check), masked):
+        call()
+    assert set(seen) == {np.ndarray}
+
+
+def test_a_batch_of_unequal_arrays_is_refused_by_the_step_not_by_the_check(batch):
+    probabilities = np.full((15, 3), 1 / 3, np.float32)
+    step = fcnn.make_train_step(MODEL, TX)
+    for call in (step, step.evaluation):
+        with pytest.raises(
+            fcnn.InputError, match=r"same number of examples, got image \[16, 4, 4, 1\], label \[15, 3\]"
+        ):
+            call(begin(), {"image": batch["image"], "label": probabilities})
