@@ -72,14 +72,13 @@ def measure_examples(
     task = getattr(evaluate_batch, "task", None)
     mesh = mesh or getattr(evaluate_batch, "mesh", None)
     records = []
+    sums_only = visit is None and (task is None or task.record is None)
 
     def results():
         for batch in padded_batches(examples, batch_size, mesh):
-            placed = batch
-            if mesh is not None:
-                check_values(task, batch)  # the host may not see what is placed
-                placed = parallel.shard_batch(mesh, batch)
-            if visit is None and (task is None or task.record is None):
+            check_values(task, batch)
+            placed = batch if mesh is None else parallel.shard_batch(mesh, batch)
+            if sums_only:
                 yield evaluate_batch(state, placed), None, None, None
                 continue
             outputs = evaluate_batch.outputs(state, placed)
@@ -91,7 +90,7 @@ def measure_examples(
         for totals, record, predictions, batch in fetch(results()):
             if record is not None:
                 records.append(without_padding(record, batch["mask"]))
-            if visit is not None:
+            if visit is not None and np.any(batch["mask"]):
                 visit(without_padding(batch, batch["mask"]), without_padding(predictions, batch["mask"]))
             yield totals
 

@@ -47,6 +47,7 @@ class EvalStep:
         Raises:
             InputError: if the batch is not what the task takes.
         """
+        check_values(self.task, batch)
         return self.measure(self.outputs(state, batch), batch)
 
     def outputs(self, state: TrainState, batch: Batch) -> PyTree:
@@ -67,7 +68,6 @@ class EvalStep:
         Raises:
             InputError: if the batch has entries that nothing reads.
         """
-        check_values(self.task, batch)
         sums = self._measure(outputs, batch)
         refuse_unasked(batch, self._asked)
         return sums
