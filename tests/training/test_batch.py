@@ -65,6 +65,15 @@ def test_an_entry_that_nothing_reads_is_refused_by_name(batch):
         assert "\n" not in str(refused.value), name
 
 
+def test_an_entry_without_numbers_is_refused_by_name(batch):
+    for _, call in calls(regression(), batch | {"file": np.array(["a.png"] * 16)}):
+        with pytest.raises(
+            fcnn.InputError, match="the entry 'file' of the batch must hold numbers, got <U5"
+        ) as refused:
+            call()
+        assert "\n" not in str(refused.value)
+
+
 def test_it_is_refused_in_accumulated_parts_and_on_a_mesh(batch):
     more = batch | {"weight": np.ones(16, np.float32)}
     mesh = fcnn.make_mesh()
