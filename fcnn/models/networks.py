@@ -20,6 +20,7 @@ from fcnn.models.classify.resnet_cifar import CifarResNet
 from fcnn.models.classify.vgg import VGG
 from fcnn.models.mixed_precision import warn_if_bfloat16_is_slow
 from fcnn.models.segment.fcn_resnet import FCNResNet
+from fcnn.models.segment.fcn_small import FCNSmall
 from fcnn.models.segment.fcn_vgg import FCNVGG
 
 VGG_STAGE_SIZES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -27,6 +28,8 @@ VGG_STAGE_SIZES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)
 # the border of the image too.
 DIGITS = {"stage_sizes": (2, 2, 2), "widths": (16, 32, 64), "hidden": 128, "grid": 4, "batch_norm": True}
 DIGITS_PADDING = 17
+# For digits of 28 to 60 pixels in scenes: a score sees 108 pixels, a whole digit from its end.
+SMALL = {"stage_sizes": (2, 2, 2, 2), "widths": (12, 24, 48, 64), "hidden": 128, "grid": 3}
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
@@ -40,6 +43,7 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
             f"fcn{stride}s_vgg_digits": partial(FCNVGG, stride=stride, first_padding=DIGITS_PADDING, **DIGITS)
             for stride in (8, 4, 2)
         },
+        **{f"fcn{stride}s_small": partial(FCNSmall, stride=stride, **SMALL) for stride in (16, 8, 4, 2, 1)},
         "fcn_resnet50": partial(FCNResNet, stage_sizes=(3, 4, 6, 3), block=Bottleneck),
         "fcn_resnet101": partial(FCNResNet, stage_sizes=(3, 4, 23, 3), block=Bottleneck),
         "fcn_resnet_tiny": partial(FCNResNet, stage_sizes=(1, 1, 1, 1), block=BasicBlock, widths=(8, 16, 32, 64)),
@@ -67,6 +71,7 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
             for depth, sizes in VGG_STAGE_SIZES.items()
         },
         "vgg_digits": partial(VGG, **DIGITS),
+        "vgg_small": partial(VGG, batch_norm=True, hidden_batch_norm=True, dropout_rate=0.0, **SMALL),
         "vgg_tiny": partial(VGG, stage_sizes=(1, 1, 1, 1, 1), widths=(8, 16, 32, 32, 32), hidden=64, batch_norm=True),
     }
 )

@@ -17,6 +17,7 @@ from fcnn.report.run import report_task
 from fcnn.report.segmentation import (
     SegmentedImage,
     draw_overlay,
+    draw_predicted_masks,
     encode_mask,
     image_mean_iou,
     report_segmentation,
@@ -36,6 +37,7 @@ __all__ = [
     "confusion_matrix",
     "draw_comparison",
     "draw_overlay",
+    "draw_predicted_masks",
     "draw_predictions",
     "encode_mask",
     "find_mistakes",

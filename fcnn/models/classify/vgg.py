@@ -1,7 +1,7 @@
 """VGG: Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition"."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ class VGG(nn.Module):
         hidden: width of the two hidden linear layers.
         grid: height and width of the map that they see, whatever the images' size.
         batch_norm: whether each convolution is followed by batch normalisation, which the paper has not.
+        hidden_batch_norm: whether the hidden linear layers are too.
         dropout_rate: share of units dropped after each hidden linear layer in training.
         kernel_init: initializer of all kernels.
         dtype: type of the computation; parameters and logits stay float32.
@@ -36,11 +37,15 @@ class VGG(nn.Module):
     hidden: int = 4096
     grid: int = 7
     batch_norm: bool = False
+    hidden_batch_norm: bool = False
     dropout_rate: float = 0.5
     kernel_init: nn.initializers.Initializer = he_normal
     dtype: DTypeLike = jnp.float32
 
-    heads: ClassVar[tuple[str, ...]] = ("classifier_6",)
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The last layer."""
+        return ("classifier_8" if self.hidden_batch_norm else "classifier_6",)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -77,8 +82,38 @@ class VGG(nn.Module):
         x = AdaptiveAvgPool((self.grid, self.grid), name="avgpool")(x)
 
         x = x.reshape(x.shape[0], -1)  # [batch, 25088]
-        x = ReLU(name="classifier_1")(dense(self.hidden, name="classifier_0")(x))
-        x = dropout(name="classifier_2")(x)
-        x = ReLU(name="classifier_4")(dense(self.hidden, name="classifier_3")(x))
-        x = dropout(name="classifier_5")(x)
-        return dense(self.num_classes, name="classifier_6")(x).astype(jnp.float32)
+        layers = 0
+        for _ in range(2):
+            x = dense(self.hidden, name=f"classifier_{layers}")(x)
+            if self.hidden_batch_norm:
+                layers += 1
+                x = batch_norm(f"classifier_{layers}", train=train, dtype=self.dtype)(x)
+            x = dropout(name=f"classifier_{layers + 2}")(ReLU(name=f"classifier_{layers + 1}")(x))
+            layers += 3
+        return dense(self.num_classes, name=f"classifier_{layers}")(x).astype(jnp.float32)
+
+
+def classifier_names(
+    stage_sizes: Sequence[int], *, batch_norm: bool, hidden_batch_norm: bool = False
+) -> dict[str, str]:
+    """Returns the layers of a VGG by the names that they have in a fully convolutional network on it.
+
+    Args:
+        stage_sizes: as in `VGG`.
+        batch_norm: as in `VGG`.
+        hidden_batch_norm: as in `VGG`.
+    """
+    names, place = {}, 0
+    for stage, size in enumerate(stage_sizes, start=1):
+        for i in range(1, size + 1):
+            for kind in ("conv", "bn", "relu") if batch_norm else ("conv", "relu"):
+                names[f"{kind}{stage}_{i}"] = f"features_{place}"
+                place += 1
+        place += 1  # the pool
+    place = 0
+    for layer in (6, 7):
+        for kind in ("fc", "bn", "relu") if hidden_batch_norm else ("fc", "relu"):
+            names[f"{kind}{layer}"] = f"classifier_{place}"
+            place += 1
+        place += 1  # dropout
+    return names

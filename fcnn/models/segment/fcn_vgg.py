@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from fcnn import ops
 from fcnn.errors import InputError
+from fcnn.models.classify.vgg import classifier_names
 from fcnn.models.initializers import he_normal
 from fcnn.models.layers import Conv, MaxPool, ReLU, batch_norm
 
@@ -89,14 +90,7 @@ class FCNVGG(nn.Module):
 
     def classifier_layer(self, layer: str) -> str | None:
         """Returns the name that a layer has in a VGG for classification; None if it has none there."""
-        names, place = {"fc6": "classifier_0", "fc7": "classifier_3"}, 0
-        for stage, size in enumerate(self.stage_sizes, start=1):
-            for i in range(1, size + 1):
-                for kind in ("conv", "bn", "relu") if self.batch_norm else ("conv", "relu"):
-                    names[f"{kind}{stage}_{i}"] = f"features_{place}"
-                    place += 1
-            place += 1  # the pool
-        return names.get(layer)
+        return classifier_names(self.stage_sizes, batch_norm=self.batch_norm).get(layer)
 
     @nn.compact
     def __call__(

@@ -1,5 +1,6 @@
 """The report on a network that labels every pixel: IoU of classes, confusion of pixels, images with their masks."""
 
+from fcnn.report.segmentation.forms import draw_predicted_masks
 from fcnn.report.segmentation.images import SegmentedImage, draw_segmented_images
 from fcnn.report.segmentation.iou import class_iou, image_mean_iou, mean_iou, pixel_confusion
 from fcnn.report.segmentation.overlay import draw_overlay
@@ -11,6 +12,7 @@ __all__ = [
     "SegmentedImage",
     "class_iou",
     "draw_overlay",
+    "draw_predicted_masks",
     "draw_segmented_images",
     "encode_mask",
     "image_mean_iou",
