@@ -56,6 +56,7 @@ TINY = (
     "resnet_tiny",
     "resnet_cifar_tiny",
     "vgg_digits",
+    "vgg_small",
     "vgg_tiny",
 )
 

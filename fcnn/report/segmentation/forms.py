@@ -20,7 +20,7 @@ _CAPTION = 0.2
 def draw_predicted_masks(
     images: UInt8[np.ndarray, "n height width channel"],
     labels: Integer[np.ndarray, "n height width"],
-    predictions: Mapping[str, Integer[np.ndarray, "n height width"]],
+    predictions: Mapping[str, Integer[np.ndarray, "n mask_height mask_width"]],
     class_names: Sequence[str],
     ignore: int | None = 255,
 ) -> Figure:
@@ -42,7 +42,7 @@ def draw_predicted_masks(
                 f"expected predictions of the labels' shape {labels.shape}, found {predicted.shape}: {name}"
             )
     figure, axes = new_canvas()
-    entries = legend_entries([labels, *predictions.values()], class_names, ignore)
+    entries = legend_entries([mask for masks in (labels, *predictions.values()) for mask in masks], class_names, ignore)
     bottom = draw_legend(axes, entries, left=_GAP / 2, top=0.05, width=WIDTH - _GAP)
     columns = ("image", "truth", *predictions)
     pitch = WIDTH / len(columns)
