@@ -29,7 +29,7 @@ VGG_STAGE_SIZES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)
 DIGITS = {"stage_sizes": (2, 2, 2), "widths": (16, 32, 64), "hidden": 128, "grid": 4, "batch_norm": True}
 DIGITS_PADDING = 17
 # For digits of 28 to 60 pixels in scenes: a score sees 108 pixels, a whole digit from its end.
-SMALL = {"stage_sizes": (2, 2, 2, 2), "widths": (12, 24, 48, 64), "hidden": 128, "grid": 3}
+SMALL = {"stage_sizes": (2, 2, 2, 2), "widths": (16, 24, 48, 96), "hidden": 192, "grid": 3}
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {

@@ -26,9 +26,9 @@ def test_layers_and_their_sizes(stride):
     assert rows["score_fr"].output_shape == (1, 6, 6, 11)
     assert rows[model.heads[-1]].output_shape == (1, 96 // stride, 96 // stride, 11)
     # 3x3 kernels with biases, BatchNorm's two arrays, and a score's weights of each channel
-    channels = ((1, 12), (12, 12), (12, 24), (24, 24), (24, 48), (48, 48), (48, 64), (64, 64), (64, 128))
-    trunk = sum(9 * a * b + 3 * b for a, b in channels) + 128 * 128 + 3 * 128
-    scores = sum(11 * (width + 1) for width in (128, 48, 24, 12, 12)[: 1 + len(skips)])
+    channels = ((1, 16), (16, 16), (16, 24), (24, 24), (24, 48), (48, 48), (48, 96), (96, 96), (96, 192))
+    trunk = sum(9 * a * b + 3 * b for a, b in channels) + 192 * 192 + 3 * 192
+    scores = sum(11 * (width + 1) for width in (192, 48, 24, 16, 16)[: 1 + len(skips)])
     assert sum(row.parameters for row in rows.values()) == trunk + scores
 
 
@@ -51,7 +51,7 @@ def test_the_middle_of_the_convolution_gives_what_the_linear_layers_gave(random)
     theirs = jax.jit(lambda images: capture(classifier, variables, images, ("classifier_0", "classifier_6")))(images)
     ours = jax.jit(lambda images: capture(model, started, images, ("fc6", "relu7")))(images)
     for layer, linear in (("fc6", "classifier_0"), ("relu7", "classifier_6")):
-        assert ours[layer].shape == (2, 3, 3, 128)
+        assert ours[layer].shape == (2, 3, 3, 192)
         np.testing.assert_allclose(ours[layer][:, 1, 1], theirs[linear], atol=1e-5 * np.abs(theirs[linear]).max())
         assert np.any(theirs[linear])
 

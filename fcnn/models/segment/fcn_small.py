@@ -44,8 +44,8 @@ class FCNSmall(nn.Module):
     stage_sizes: tuple[int, ...]
     stride: int
     num_classes: int = 21
-    widths: tuple[int, ...] = (12, 24, 48, 64)
-    hidden: int = 128
+    widths: tuple[int, ...] = (16, 24, 48, 96)
+    hidden: int = 192
     grid: int = 3
     kernel_init: nn.initializers.Initializer = he_normal
     dtype: DTypeLike = jnp.float32
@@ -98,7 +98,7 @@ class FCNSmall(nn.Module):
             for i in range(1, size + 1):
                 x = block(x, width, 3, "conv", f"{stage}_{i}")
             maps.extend([x] if stage == 1 else [])
-            x = MaxPool((2, 2), ceil_mode=True, name=f"pool{stage}")(x)  # 48, 24, 12, then [batch, 6, 6, 64]
+            x = MaxPool((2, 2), ceil_mode=True, name=f"pool{stage}")(x)  # 48, 24, 12, then [batch, 6, 6, 96]
             maps.append(x)
         x = block(x, self.hidden, self.grid, "fc", "6")
         x = block(x, self.hidden, 1, "fc", "7")
