@@ -102,14 +102,19 @@ def as_in_scenes(key, batch):
 
 
 def learn(
-    config, model, task, examples, *, batch_size, epochs, folder, console, start=None, validation=None, augment=None
-):
+    config, model, examples, *, batch_size, epochs, folder, console,
+    task=None, rates=None, start=None, validation=None, augment=None,
+):  # fmt: skip
     """Trains a network, where `start` gives variables of the layers of its name; returns its state and its step."""
     loader = fcnn.Loader(examples, batch_size, config.seed)
     steps = epochs * loader.steps_per_epoch
-    schedule = fcnn.warmup_cosine(config.learning_rate, steps, warmup=steps // 10)
-    rates = {"score.*": fcnn.warmup_cosine(config.score_rate, steps, warmup=steps // 10)} if validation else {}
-    tx = fcnn.make_optimizer("adamw", schedule, rates=rates, weight_decay=config.weight_decay)
+
+    def schedule(highest):
+        return fcnn.warmup_cosine(highest, steps, warmup=steps // 10)
+
+    others = {pattern: schedule(highest) for pattern, highest in (rates or {}).items()}
+    rate = schedule(config.learning_rate)
+    tx = fcnn.make_optimizer("adamw", rate, rates=others, weight_decay=config.weight_decay)
     step = fcnn.make_train_step(model, tx, task=task, prepare=standardise, augment=augment)
     input_shape = (1, *examples["image"].shape[1:])
     state = fcnn.create_state(model, tx, key=jax.random.key(config.seed), input_shape=input_shape)
@@ -118,7 +123,7 @@ def learn(
             params=state.params | start["params"], batch_stats=state.batch_stats | start["batch_stats"]
         )
     state, _ = fcnn.fit(
-        state, step, loader, epochs=epochs, validation=validation, run_folder=folder, learning_rate=schedule,
+        state, step, loader, epochs=epochs, validation=validation, run_folder=folder, learning_rate=rate,
         steps_per_call=50, console=console,
     )  # fmt: skip
     return state, step
@@ -137,7 +142,7 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     few = {"image": np.pad(few.images, ((0, 0), (10, 10), (10, 10), (0, 0))), "label": few.labels}
     console.print(f"classifier of {config.digits} digits")
     state, _ = learn(
-        config, fcnn.create_model("vgg_small", num_classes=10), None, few, batch_size=32, epochs=1,
+        config, fcnn.create_model("vgg_small", num_classes=10), few, batch_size=32, epochs=1,
         folder=run_folder / "classifier", augment=as_in_scenes, console=console,
     )  # fmt: skip
     coarsest = fcnn.create_model(f"fcn{config.strides[0]}s_small", num_classes=len(CLASSES))
@@ -155,8 +160,9 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
         # The finest form is what the run is about: its checkpoints and curves lie in the run's own folder.
         folder = run_folder if name == f"{config.strides[-1]}s" else run_folder / name
         state, step = learn(
-            config, model, segmentation, scenes, batch_size=config.batch_size, epochs=epochs, folder=folder,
-            start=None if name == "plain" else start, validation=validation, console=console,
+            config, model, scenes, batch_size=config.batch_size, epochs=epochs, folder=folder, console=console,
+            task=segmentation, rates={"score.*": config.score_rate}, start=None if name == "plain" else start,
+            validation=validation,
         )  # fmt: skip
         trained[name] = state, step
         start = start if name == "plain" else jax.device_get(state.variables)
