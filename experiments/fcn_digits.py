@@ -136,6 +136,7 @@ def learn(
 def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     """Trains the classifier, the forms and the plain network; returns the mean IoU of each on the test scenes."""
     data = fcnn.load_dataset("mnist", validation=5000)
+    assert data.validation is not None  # as asked for
     scenes = make_scenes(config, data.train, config.scenes, config.seed)
     validation = make_scenes(config, data.validation, config.held_out_scenes, config.seed)
     test = make_scenes(config, data.test, config.held_out_scenes, config.seed)
@@ -152,7 +153,7 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     start = from_classifier(coarsest, state.variables, jax.random.key(config.seed), (1, *scenes["image"].shape[1:]))
 
     shown = {"image": test["image"][:5]}
-    measured, masks = {}, {}
+    measured, masks, trained = {}, {}, {}
     networks = {"plain": (PlainNetwork(), config.epochs[-1])}
     networks |= {
         f"{stride}s": (fcnn.create_model(f"fcn{stride}s_small", num_classes=len(CLASSES)), epochs)
@@ -167,10 +168,12 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
             task=segmentation, rates={"score.*": config.score_rate}, start=None if name == "plain" else start,
             validation=validation,
         )  # fmt: skip
+        trained[name] = state, step
         start = start if name == "plain" else jax.device_get(state.variables)
         measured[name] = fcnn.evaluate(state, step.evaluation, test, batch_size=100)
         masks[name] = fcnn.predict(state, step.evaluation, shown, batch_size=5).argmax(axis=-1)
 
+    state, step = trained[f"{config.strides[-1]}s"]
     title = f"FCN-{config.strides[-1]}s on scenes of digits"
     fcnn.conclude_run(run_folder, state, step.evaluation, test, title=title, class_names=CLASSES, batch_size=100,
                       examined="test scenes", console=console)  # fmt: skip

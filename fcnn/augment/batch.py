@@ -111,5 +111,13 @@ class _Between(dict):
         return super().__getitem__(name)
 
 
+jax.tree_util.register_pytree_node(
+    _Between,
+    lambda batch: ([batch[name] for name in sorted(batch)], tuple(sorted(batch))),
+    # A copy that JAX makes, as for `jax.vmap`, is a plain dict.
+    lambda names, arrays: dict(zip(names, arrays, strict=True)),  # pyright: ignore[reportArgumentType]
+)
+
+
 def _described(batch):
     return ", ".join(f"{name} {batch[name].dtype} {list(batch[name].shape)}" for name in sorted(batch))

@@ -81,10 +81,8 @@ def measure_examples(
 
     def results():
         for batch in padded_batches(examples, batch_size, mesh):
-            placed = batch
-            if mesh is not None:
-                check_values(task, batch)  # the host may not see what is placed
-                placed = parallel.shard_batch(mesh, batch)
+            check_values(task, batch)
+            placed = batch if mesh is None else parallel.shard_batch(mesh, batch)
             if not isinstance(evaluate_batch, EvalStep) or (visit is None and not has_records):
                 yield evaluate_batch(state, placed), None, None, None
                 continue
@@ -97,7 +95,7 @@ def measure_examples(
         for totals, record, predictions, batch in fetch(results()):
             if record is not None:
                 records.append(without_padding(record, batch["mask"]))
-            if visit is not None:
+            if visit is not None and np.any(batch["mask"]):
                 visit(without_padding(batch, batch["mask"]), without_padding(predictions, batch["mask"]))
             yield totals
 

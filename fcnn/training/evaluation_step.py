@@ -7,12 +7,13 @@ from jaxtyping import PyTree
 
 from fcnn.arrays import as_they_are
 from fcnn.errors import InputError
-from fcnn.training.batch import Batch, Metrics, metric_sums, refuse_unasked
+from fcnn.training.batch import Batch, Metrics, refuse_unasked
 from fcnn.training.compiling import compile_for
 from fcnn.training.contracts import Model, TaskContract
 from fcnn.training.inputs import check_values, evaluation_inputs
 from fcnn.training.pixels import Prepare
 from fcnn.training.state import TrainState
+from fcnn.training.sums import metric_sums
 
 
 class EvalStep:
@@ -48,6 +49,7 @@ class EvalStep:
         Raises:
             InputError: if the batch is not what the task takes.
         """
+        check_values(self.task, batch)
         return self.measure(self.outputs(state, batch), batch)
 
     def outputs(self, state: TrainState, batch: Batch) -> PyTree:
@@ -68,7 +70,6 @@ class EvalStep:
         Raises:
             InputError: if the batch has entries that nothing reads.
         """
-        check_values(self.task, batch)
         sums = self._measure(outputs, batch)
         refuse_unasked(batch, self._asked)
         return sums

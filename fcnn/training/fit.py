@@ -121,6 +121,7 @@ def fit(
             done = int(state.step)
             if interrupted.is_set() and done < (epoch + 1) * steps_per_epoch:
                 break
+            _check_loader(steps_per_epoch, done - epoch * steps_per_epoch)
             row = _row(task, epoch + 1, done, progress)
             if rate_at is not None:
                 row["learning_rate"] = float(rate_at(done - 1))
@@ -166,10 +167,20 @@ def _evaluation_on(step, examples, batch_size):
     return evaluate_on
 
 
+def _check_loader(promised, given):
+    """Refuses a loader that does not give as many batches in an epoch as it says."""
+    if given != promised:
+        raise InputError(
+            f"the loader says that an epoch has {promised} batches (steps_per_epoch), and gives "
+            f"{'more' if given > promised else given}: correct one of them"
+        )
+
+
 def _train_epoch(task, advance, batches, state, progress, bar, interrupted):
     """Returns the state and the progress after the rest of an epoch, or after the call that was interrupted."""
     clock = time.perf_counter() - progress.seconds
     done, sums = int(state.step), progress.sums
+    end = (done // progress.steps_per_epoch + 1) * progress.steps_per_epoch
 
     def metrics_of_calls():
         nonlocal state
@@ -183,6 +194,8 @@ def _train_epoch(task, advance, batches, state, progress, bar, interrupted):
 
     for metrics in fetch(metrics_of_calls()):
         done, sums = _add(task, metrics, done, sums, bar)
+        if done > end:
+            _check_loader(progress.steps_per_epoch, progress.steps_per_epoch + done - end)
     return state, progress._replace(sums=sums, seconds=time.perf_counter() - clock)
 
 

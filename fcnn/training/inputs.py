@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
+from fcnn.errors import InputError
 from fcnn.training.batch import AskedBatch, Batch, checked_batch
 from fcnn.training.contracts import TaskContract
 from fcnn.training.pixels import Prepare, to_unit_range
@@ -35,15 +36,18 @@ def prepared(batch: dict[str, Array], prepare: Prepare | None) -> dict[str, Arra
 
 
 def check_values(task: TaskContract | None, batch: Mapping[str, Any]) -> None:
-    """Has a task check the values of a batch, where the host can see them without waiting for a device.
+    """Has a task check the values of a batch, where the host has them as they are.
 
     Args:
         task: the task; None, and one without a check, refuse nothing.
         batch: the batch.
 
     Raises:
-        InputError: if the task refuses it.
+        InputError: if the task refuses it, or an entry holds no numbers.
     """
+    for name, array in batch.items():
+        if getattr(getattr(array, "dtype", None), "kind", None) in ("O", "S", "U"):
+            raise InputError(f"the entry {name!r} of the batch must hold numbers, got {array.dtype}: leave it out")
     sizes = {np.shape(array)[:1] for array in batch.values()}
     # A batch of unequal arrays is the step's to refuse.
     if task is None or task.check is None or len(sizes) != 1 or not all(map(_is_at_hand, batch.values())):
@@ -56,5 +60,5 @@ def _is_at_hand(array: Any) -> bool:
     if isinstance(array, Tracer):
         return False
     if isinstance(array, jax.Array):
-        return array.is_fully_addressable and next(iter(array.devices())).platform == "cpu"
+        return [device.platform for device in array.devices()] == ["cpu"]
     return True

@@ -41,8 +41,12 @@ def finish(task: TaskContract | None, totals: Mapping[str, Any], records: PyTree
         records: the task's records of all examples; None in training, where nothing is recorded.
 
     Raises:
-        InputError: if a metric is not a number.
+        InputError: if a metric is not a number, or the examples are not counted.
     """
+    if "count" not in totals:
+        raise InputError(
+            f'the sums must have the "count" of examples, got {", ".join(totals) or "none"}: add it to them'
+        )
     count = float(totals["count"]) or 1.0
     size = float(totals.get("size", count)) or 1.0
     losses = {name: value / size for name, value in totals.items() if name == "loss" or name.startswith("loss_")}

@@ -12,16 +12,7 @@ from jaxtyping import Array, Int
 
 from fcnn import parallel
 from fcnn.errors import InputError
-from fcnn.training.batch import (
-    AskedBatch,
-    Batch,
-    Metrics,
-    checked_batch,
-    metric_sums,
-    refuse_unasked,
-    total_size,
-    without_masked_gradients,
-)
+from fcnn.training.batch import AskedBatch, Batch, Metrics, checked_batch, refuse_unasked
 from fcnn.training.compiling import compile_for
 from fcnn.training.contracts import Augmentation, Model, TaskContract
 from fcnn.training.evaluation_step import EvalStep, build_eval_step
@@ -29,6 +20,7 @@ from fcnn.training.inputs import as_floats, check_values, prepared
 from fcnn.training.penalties import kernel_penalty
 from fcnn.training.pixels import Prepare
 from fcnn.training.state import AUGMENTATION, DROPOUT, TrainState
+from fcnn.training.sums import metric_sums, total_size, without_masked_gradients
 
 
 class TrainStep:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -23,10 +24,10 @@ class Anatomy(NamedTuple):
         example: that image, its pixels from 0 to 255.
     """
 
-    facts: dict[str, str]
-    kernels: Float[np.ndarray, "kernel_height kernel_width in_channel out_channel"] | None
-    feature_maps: dict[str, np.ndarray]
-    example: np.ndarray
+    facts: Mapping[str, str] = MappingProxyType({})
+    kernels: Float[np.ndarray, "kernel_height kernel_width in_channel out_channel"] | None = None
+    feature_maps: Mapping[str, np.ndarray] = MappingProxyType({})
+    example: np.ndarray | None = None
 
 
 def anatomy(model: Any, variables: Mapping[str, PyTree], prepare: Prepare | None, image: np.ndarray) -> Anatomy:

@@ -13,7 +13,7 @@ from fcnn.files import write_file
 from fcnn.parallel import is_main_process
 from fcnn.training import EvalStep, TrainState, finish, formats_of, measure_examples, shown
 from fcnn.training.evaluate import Examples
-from fcnn.use.anatomy import anatomy
+from fcnn.use.anatomy import Anatomy, anatomy
 from fcnn.use.findings import findings_of
 
 RESULTS = "test.json"
@@ -73,8 +73,9 @@ def conclude_run(
         write_file(run_folder / RESULTS, json.dumps({"examined": examined, "metrics": metrics}, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"{run_folder / RESULTS} cannot be written: {error.strerror}") from error
-    variables = jax.device_get(state.evaluation_variables)
-    network = anatomy(evaluation.model, variables, evaluation.prepare, findings.first_image())
+    image, network = findings.first_image(), Anatomy()
+    if image is not None:
+        network = anatomy(evaluation.model, jax.device_get(state.evaluation_variables), evaluation.prepare, image)
     page = findings.report(run_folder, title, network, metrics, totals)
     if console is not None:
         console.print(f"{examined}: {shown(task, metrics)}, report in {page}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from fcnn.report import metric_panels, report_task
 from fcnn.training import TaskContract
-from fcnn.use.anatomy import Anatomy, as_bytes
+from fcnn.use.anatomy import Anatomy
 from fcnn.use.classification_findings import ClassificationFindings
 from fcnn.use.segmentation_findings import SegmentationFindings
 
@@ -17,8 +17,8 @@ from fcnn.use.segmentation_findings import SegmentationFindings
 class Findings(Protocol):
     """What is kept of a test set."""
 
-    def first_image(self) -> np.ndarray:
-        """Returns the first image of the set."""
+    def first_image(self) -> np.ndarray | None:
+        """Returns the first image of the set; None of one without images."""
         ...
 
     def visit(self, batch: dict[str, Any], predictions: Any) -> None:
@@ -40,13 +40,13 @@ class PlainFindings:
         self._task, self._examined = task, examined
         self._first: list[np.ndarray] = []
 
-    def first_image(self) -> np.ndarray:
-        """Returns the first image of the set."""
-        return self._first[0]
+    def first_image(self) -> np.ndarray | None:
+        """Returns the first image of the set; None of one without images."""
+        return self._first[0] if self._first else None
 
     def visit(self, batch: dict[str, Any], predictions: Any) -> None:
         """Keeps the first image."""
-        if not self._first:
+        if not self._first and "image" in batch:
             self._first.append(batch["image"][0])
 
     def report(
@@ -65,7 +65,7 @@ class PlainFindings:
             headline=headline | others,
             facts=network.facts,
             kernels=network.kernels,
-            example=as_bytes(network.example),
+            example=network.example,
             feature_maps=network.feature_maps,
         )
 

@@ -10,7 +10,7 @@ from fcnn.report import SegmentedImage, image_mean_iou, report_segmentation
 from fcnn.use.anatomy import Anatomy, as_bytes
 
 _SHOWN = 6
-_IGNORE = 255
+_IGNORE = -1
 
 
 class SegmentationFindings:
@@ -30,7 +30,10 @@ class SegmentationFindings:
         """Keeps the first and the worst of what was seen so far."""
         classes = predictions.shape[-1]
         for image, label, found in zip(as_bytes(batch["image"]), batch["label"], predictions.argmax(-1), strict=True):
-            example = _without_margin(SegmentedImage(image, np.asarray(label), found.astype(np.uint8)))
+            # Whatever number stands for pixels without a label.
+            label = np.asarray(label, np.int32)
+            label = np.where((label >= 0) & (label < classes), label, _IGNORE)
+            example = _without_margin(SegmentedImage(image, label, found))
             if len(self._first) < _SHOWN:
                 self._first.append(example)
             score = image_mean_iou(example.label, example.prediction, classes, _IGNORE)
@@ -51,8 +54,9 @@ class SegmentationFindings:
             examples=self._first,
             worst=[example for _, example in self._worst],
             kernels=network.kernels,
-            example=as_bytes(network.example),
+            example=network.example,
             feature_maps=network.feature_maps,
+            ignore=_IGNORE,
             examined=self._examined,
         )
 

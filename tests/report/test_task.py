@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 import fcnn.report
-from fcnn.errors import InputError
 from fcnn.report import Panel, Section, metric_panels, report_task
 
 ANGLES = {"train_loss": [1.0, 0.5], "validation_loss": [1.1, 0.6], "validation_angle_error": [40.0, 12.5]}
@@ -97,9 +96,10 @@ def test_nothing_is_written_when_drawing_fails(run_folder, random):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_missing_metrics_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"metrics\.jsonl does not exist"):
-        report_task(tmp_path, title="Angles", panels=metric_panels("-loss"))
+def test_a_network_that_was_only_evaluated_has_no_curves(tmp_path):
+    page = report_task(tmp_path, title="Angles", panels=metric_panels("-loss"), headline={"degrees": "3.2"})
+    assert "3.2" in page.read_text()
+    assert not (tmp_path / "curves.png").exists()
 
 
 def test_same_run_gives_the_same_bytes(run_folder, random):

@@ -102,6 +102,15 @@ def test_a_set_of_two_sizes_validates_and_concludes_a_run(random, tmp_path):
     assert "Two sizes" in (tmp_path / "report.html").read_text()
 
 
+def test_a_set_may_begin_with_examples_that_do_not_count(random, tmp_path):
+    examples = labelled(random, count=9)
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "train_loss": 1.0}\n')
+    masked = examples | {"mask": (np.arange(9) >= 5).astype(np.float32)}
+    result = fcnn.conclude_run(tmp_path, state_of(), STEP.evaluation, masked, title="", batch_size=2)
+    loss, _ = confusion(state_of(), {name: array[5:] for name, array in examples.items()})
+    assert result.metrics["loss"] == pytest.approx(loss, rel=1e-5)
+
+
 def assert_close(one, other):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), one, other)
 

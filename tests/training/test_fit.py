@@ -1,5 +1,6 @@
 """The loop: what it logs and saves, and that a run that was stopped is the same run."""
 
+import itertools
 import json
 import os
 import signal
@@ -233,3 +234,21 @@ def test_every_epoch_is_compiled_before_its_first_call(resident_bytes, loader, m
     monkeypatch.setattr(module, "compile_ahead", lambda function, *arguments: events.append(len(arguments)))
     fcnn.fit(begin(), STEP, loader, epochs=2, resident_bytes=resident_bytes)
     assert events == [3 if resident_bytes else 2] * 2
+
+
+class Miscounting:
+    """A loader that says that it gives two batches."""
+
+    batch_size, steps_per_epoch = 64, 2
+
+    def __init__(self, loader, count):
+        self.loader, self.count = loader, count
+
+    def batches(self, epoch, start=0):
+        return itertools.islice(self.loader.batches(epoch), start, self.count)
+
+
+@pytest.mark.parametrize(("count", "given"), [(0, "0"), (1, "1"), (5, "more")])
+def test_a_loader_that_miscounts_is_refused(loader, count, given):
+    with pytest.raises(fcnn.InputError, match=rf"an epoch has 2 batches \(steps_per_epoch\), and gives {given}:"):
+        fcnn.fit(begin(), STEP, Miscounting(loader, count), epochs=2)

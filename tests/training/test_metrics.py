@@ -125,6 +125,11 @@ def test_a_metric_that_is_an_array_is_refused():
         finish(task._replace(metrics=lambda totals: {"cells": "many"}), {"count": 1})
 
 
+def test_sums_without_a_count_are_refused():
+    with pytest.raises(fcnn.InputError, match='must have the "count" of examples, got loss'):
+        fcnn.evaluate(begin(), lambda state, batch: {"loss": np.float32(1)}, EXAMPLES, batch_size=100)
+
+
 def test_losses_are_means_over_sizes_and_all_else_over_examples():
     totals = {"count": 4, "size": 10, "loss": 5.0, "loss_a": 2.0, "right": 3}
     task = counting_task()._replace(metrics=None)

@@ -106,7 +106,7 @@ class FCNSmall(nn.Module):
         x = score(name="score_fr")(x)
         for stage in self._skips():
             x = ops.resize_bilinear(x, maps[stage].shape[1:3]) + score(name=_score_name(stage))(maps[stage])
-        return ops.resize_bilinear(x.astype(jnp.float32), images.shape[1:3])
+        return ops.resize_bilinear(x.astype(jnp.float32), (images.shape[1], images.shape[2]))
 
 
 def _score_name(stage):
