@@ -5,8 +5,8 @@ python experiments/fcn_digits.py --seeds 3           # mean IoU: plain 0.08, 16s
 python experiments/fcn_digits.py --recipe accurate   # five times as long
 
 Two fifths of the pixels that the finest form gets wrong are at boundaries. The others are of whole digits that it takes
-for other ones or for ground, and of pieces of digits on the ground that it takes for digits. The plain network, which cannot see a whole digit, finds no
-class likelier than the ground for any pixel.
+for other ones or for ground, and of pieces of digits on the ground that it takes for digits. The plain network, which
+cannot see a whole digit, finds no digit likelier than the ground for any pixel.
 """
 
 import json
