@@ -1,6 +1,6 @@
 """Fully convolutional networks on scenes of digits: skips sharpen (Long, Shelhamer and Darrell 2015).
 
-python experiments/fcn_digits.py                     # two minutes on two cores
+python experiments/fcn_digits.py                     # three minutes on two cores
 python experiments/fcn_digits.py --seeds 3           # mean IoU: plain 0.08, 16s 0.34, 4s 0.65, 1s 0.73
 python experiments/fcn_digits.py --recipe accurate   # five times as long
 
@@ -180,7 +180,7 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     write_file(run_folder / "forms.json", json.dumps(measured, indent=2) + "\n")
     figure = draw_predicted_masks(shown["image"], test["label"][:5], masks, CLASSES)
     console.print(f"drawn in {save_picture(run_folder / 'fcn_digits.png', figure)}")
-    console.print(f"{'':<6}" + "".join(f"{metric.replace('_', ' '):>24}" for metric in METRICS))
+    console.print(f"{'':<6}" + "".join(f"{metric.replace('_', ' ').replace('iou', 'IoU'):>24}" for metric in METRICS))
     for name, metrics in measured.items():
         console.print(f"{name:<6}" + "".join(f"{metrics[metric]:24.4f}" for metric in METRICS))
     return fcnn.Result(
