@@ -7,9 +7,10 @@ python experiments/benchmarks/throughput.py --network fcn_resnet50 --torch-pytho
 
 Each is a whole training step with Adam in float32, on MNIST for LeNet and on random images for the others. FCN, which
 labels every pixel, has SGD with momentum; PyTorch's is torchvision's, and there is none in stock Flax. Each runs in
-a process of its own, as its users run it, and they take turns, round by round, so that a machine that slows down slows
-all of them; compilation is not counted. fcnn keeps the memory that it frees, as the experiments do, but for the row
-that says otherwise. PyTorch runs eagerly, in channels_last, with the Python that has it.
+a process of its own, as its users run it, and they take turns of two rounds, of which the second is timed, so that a
+machine that slows down slows all of them; compilation is not counted. fcnn keeps the memory that it frees, as the
+experiments do, but for the row that says otherwise. PyTorch runs eagerly, in channels_last, with the Python that has
+it.
 """
 
 import statistics
@@ -92,8 +93,10 @@ def measure(config: Config) -> dict[str, Measured]:
         speeds, memory = {name: [] for name in workers}, {}
         for turn in range(config.rounds + 1):
             for name, worker in workers.items():
-                start = time.perf_counter()
+                # The first round of a turn finds the caches full of another's data, and its own threads asleep.
                 answer = ask(worker)
+                start = time.perf_counter()
+                answer = answer and ask(worker)
                 if not answer:
                     raise fcnn.InputError(f"{name} stopped: run its process by itself to see why")
                 memory[name] = int(answer)
