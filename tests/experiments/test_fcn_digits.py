@@ -41,4 +41,4 @@ def test_skips_sharpen_and_all_is_written(tmp_path):
     assert picture.shape[0] > 5 * 1344 // 5
     printed = console.export_text()
     assert f"1s    {forms['1s']['mean_iou']:24.4f}" in printed
-    assert "mean iou" in printed
+    assert "mean IoU" in printed
