@@ -32,7 +32,7 @@ def predict_classes(request: Request) -> dict[Path, bytes]:
 
 
 def _own_size(name: str) -> tuple[int, int]:
-    """Returns the size for weights of one's own: the whole image at the size that the network is made for."""
+    """Returns the size for weights of your own: the whole image at the size that the network is made for."""
     height, width, channels = getattr(create_model(name), "input_shape", (0, 0, 0))
     if channels != 3:
         raise InputError(f"{name} is not made for colour photos, expected a network that is")

@@ -46,7 +46,7 @@ def _shares(labels: Int[np.ndarray, "height width"], class_names: Sequence[str])
 
 
 def _own_size(name: str) -> tuple[int, None]:
-    """Returns the size for weights of one's own: the whole photo, as the published ones see it."""
+    """Returns the size for weights of your own: the whole photo, as the published ones see it."""
     return 520, None
 
 

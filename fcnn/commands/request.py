@@ -38,7 +38,7 @@ class Kind(NamedTuple):
 
     Attributes:
         predict: prints what is seen and returns the files to write, content by path.
-        own_size: from a network's name to the shorter side, and the crop if there is one, for weights of one's own.
+        own_size: from a network's name to the shorter side, and the crop if there is one, for weights of your own.
         picture_a_photo: whether each photo has a picture of its own, or all are in one.
         has_masks: whether there can be masks.
     """

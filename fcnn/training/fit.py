@@ -64,7 +64,7 @@ def fit(
         epochs: number of epochs of the whole run.
         validation: examples that the network is evaluated on after each epoch, for choices: not those of the test set.
         validation_batch_size: examples in a batch of that evaluation.
-        evaluate: an evaluation of one's own in its place, `state -> metrics`.
+        evaluate: an evaluation of your own in its place, `state -> metrics`.
         run_folder: what `open_run` returned; None writes nothing.
         learning_rate: the optimizer's schedule, to be logged.
         steps_per_call: steps in one compiled call over a set that lives on the device, see `scan_steps`.
