@@ -18,8 +18,8 @@ _MAX_DIGITS = 4
 # How much of the smaller of two boxes the other may cover; their intersection over union is then at most 0.11.
 _OVERLAP = 0.2
 _PLACES = 12
-# How far digits, strokes and pieces stand out from what is behind them, in levels of grey.
-_CONTRAST = (60.0, 130.0)
+# How far digits, and the strokes and pieces on the ground, stand out from what is behind them, in levels of grey.
+_CONTRAST, _CONTRAST_OF_CLUTTER = (60.0, 130.0), (20.0, 60.0)
 # Random numbers enough for the gradient, the patches and the digits, each at its last place, and for clutter.
 _NUMBERS, _NUMBERS_OF_CLUTTER = 160, 12
 
@@ -53,13 +53,15 @@ def digit_scenes(
     size: tuple[int, int] = (96, 96),
     sides: tuple[int, int] = (20, 56),
     clutter: int = 8,
+    most: int = _MAX_DIGITS,
     seed: int = 0,
 ) -> dict[str, UInt8[np.ndarray, "{count} ..."]]:
     """Returns scenes of one to four digits with a label for every pixel.
 
     They stand at random places and overlap a little, on ground of gradients, patches, long strokes, pieces of digits
-    and noise. All are lighter or darker than what is behind them by the same range of contrasts, so that no threshold
-    of grey tells digits. Scene i is a function of seed, i and the other arguments, whatever the count.
+    and noise. All are lighter or darker than what is behind them, digits by 60 to 130 levels of grey, the clutter by 20
+    to 60, and the ground itself varies by more: no threshold of grey tells digits. Scene i is a function of seed, i and
+    the other arguments, whatever the count.
 
     Args:
         digits: grey digits: the training digits of MNIST for scenes to train on, its test digits for those to test on.
@@ -67,6 +69,7 @@ def digit_scenes(
         size: height and width of a scene, in pixels.
         sides: the longer side of a digit is from the first to the second, in pixels.
         clutter: pieces of digits on the ground at most; there are half as many strokes. 0 leaves the ground smooth.
+        most: digits in a scene at most, from 1 to 4.
         seed: of the scenes, 0 or more.
 
     Returns:
@@ -78,7 +81,7 @@ def digit_scenes(
         InputError: the digits are no grey images, a scene is too small for them, or a number is below its least value.
     """
     images, labels = np.empty((count, *size, 1), np.uint8), np.zeros((count, *size), np.uint8)
-    for i, (image, placed) in enumerate(_scenes(digits, count, size, sides, clutter, seed)):
+    for i, (image, placed) in enumerate(_scenes(digits, count, size, sides, clutter, most, seed)):
         images[i, ..., 0] = image
         for (left, top, right, bottom), digit, ink in placed:
             labels[i, top:bottom, left:right][ink >= _INK] = 1 + digit
@@ -92,6 +95,7 @@ def digit_boxes(
     size: tuple[int, int] = (96, 96),
     sides: tuple[int, int] = (20, 56),
     clutter: int = 8,
+    most: int = _MAX_DIGITS,
     seed: int = 0,
 ) -> dict[str, Shaped[np.ndarray, "{count} ..."]]:
     """Returns the scenes of `digit_scenes` with a box around every digit.
@@ -102,6 +106,7 @@ def digit_boxes(
         size: height and width of a scene, in pixels.
         sides: as for `digit_scenes`.
         clutter: as for `digit_scenes`.
+        most: as for `digit_scenes`.
         seed: of the scenes, 0 or more.
 
     Returns:
@@ -114,7 +119,7 @@ def digit_boxes(
     """
     images, boxes = np.empty((count, *size, 1), np.uint8), np.zeros((count, _MAX_DIGITS, 4), np.float32)
     classes, valid = np.zeros((count, _MAX_DIGITS), np.int32), np.zeros((count, _MAX_DIGITS), bool)
-    for i, (image, placed) in enumerate(_scenes(digits, count, size, sides, clutter, seed)):
+    for i, (image, placed) in enumerate(_scenes(digits, count, size, sides, clutter, most, seed)):
         images[i, ..., 0] = image
         for j, each in enumerate(placed):
             boxes[i, j], classes[i, j], valid[i, j] = each.box, each.digit, True
@@ -122,7 +127,7 @@ def digit_boxes(
 
 
 def _scenes(
-    digits: Split, count: int, size: tuple[int, int], sides: tuple[int, int], clutter: int, seed: int
+    digits: Split, count: int, size: tuple[int, int], sides: tuple[int, int], clutter: int, most: int, seed: int
 ) -> Iterator[tuple[UInt8[np.ndarray, "height width"], list[_Placed]]]:
     if digits.images.ndim != 4 or digits.images.shape[-1] != 1 or not len(digits.labels):
         raise InputError(f"expected grey digits [n, height, width, 1], got {list(digits.images.shape)}")
@@ -132,12 +137,14 @@ def _scenes(
         )
     if count < 1 or clutter < 0 or seed < 0:
         raise InputError(f"expected a count from 1, clutter and seed from 0 on, got {count}, {clutter}, {seed}")
+    if not 1 <= most <= _MAX_DIGITS:
+        raise InputError(f"expected from 1 to {_MAX_DIGITS} digits in a scene at most, got {most}")
     for index in range(count):
         draw = _Draw(_NUMBERS + _NUMBERS_OF_CLUTTER * clutter, seed, index)
         image = _ground(digits, size, sides, clutter, draw)
-        placed = _place(digits, size, sides, draw)
+        placed = _place(digits, size, sides, most, draw)
         for (left, top, right, bottom), _, ink in placed:
-            _paint(image[top:bottom, left:right], ink, draw)
+            _paint(image[top:bottom, left:right], ink, _CONTRAST, draw)
         noise = uniform_numbers(image.size, seed, index, 0).reshape(size).astype(np.float32)
         image += draw.uniform(4, 32) * (noise - 0.5)
         yield np.clip(image + 0.5, 0, 255).astype(np.uint8), placed
@@ -155,14 +162,15 @@ def _ground(
     image = np.array(Image.fromarray(patches).resize((width, height), Image.Resampling.BICUBIC))
     image += rows + columns + draw.uniform(70, 185)
     for _ in range(draw.whole(clutter // 8, clutter // 2)):
-        _paint(image, _stroke(size, draw), draw)
+        _paint(image, _stroke(size, draw), _CONTRAST_OF_CLUTTER, draw)
     for _ in range(draw.whole(clutter // 4, clutter)):
         ink = _piece(digits, sides, draw)
         top = draw.whole(-ink.shape[0] // 2, height - ink.shape[0] // 2)
         left = draw.whole(-ink.shape[1] // 2, width - ink.shape[1] // 2)
         ink = ink[max(-top, 0) : height - top, max(-left, 0) : width - left]
         top, left = max(top, 0), max(left, 0)
-        _paint(image[top : top + ink.shape[0], left : left + ink.shape[1]], ink, draw)
+        part = image[top : top + ink.shape[0], left : left + ink.shape[1]]
+        _paint(part, ink, _CONTRAST_OF_CLUTTER, draw)
     return image
 
 
@@ -207,10 +215,10 @@ def _cut(ink: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "height width"]:
     return np.ascontiguousarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
 
 
-def _place(digits: Split, size: tuple[int, int], sides: tuple[int, int], draw: _Draw) -> list[_Placed]:
-    """Returns one to four digits at places where they overlap little; one that finds no such place is left out."""
+def _place(digits: Split, size: tuple[int, int], sides: tuple[int, int], most: int, draw: _Draw) -> list[_Placed]:
+    """Returns one to `most` digits at places where they overlap little; one that finds no such place is left out."""
     placed: list[_Placed] = []
-    for _ in range(draw.whole(1, _MAX_DIGITS)):
+    for _ in range(draw.whole(1, most)):
         ink, digit = _digit(digits, sides, draw)
         height, width = ink.shape
         for _ in range(_PLACES):
@@ -230,9 +238,11 @@ def _covered(one: tuple[int, ...], other: tuple[int, ...]) -> float:
     return max(width, 0) * max(height, 0) / min(areas)
 
 
-def _paint(image: Float32[np.ndarray, "h w"], ink: UInt8[np.ndarray, "h w"], draw: _Draw) -> None:
+def _paint(
+    image: Float32[np.ndarray, "h w"], ink: UInt8[np.ndarray, "h w"], contrasts: tuple[float, float], draw: _Draw
+) -> None:
     """Paints ink over a part of an image, lighter or darker than it is on average."""
-    contrast = draw.uniform(*_CONTRAST) * (1 if draw.uniform(0, 1) < 0.5 else -1)
+    contrast = draw.uniform(*contrasts) * (1 if draw.uniform(0, 1) < 0.5 else -1)
     if not ink.size:
         return
     behind = float(image.mean())

@@ -28,8 +28,8 @@ VGG_STAGE_SIZES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)
 # the border of the image too.
 DIGITS = {"stage_sizes": (2, 2, 2), "widths": (16, 32, 64), "hidden": 128, "grid": 4, "batch_norm": True}
 DIGITS_PADDING = 17
-# For digits of 28 to 60 pixels in scenes: a score sees 108 pixels, a whole digit from its end.
-SMALL = {"stage_sizes": (2, 2, 2, 2), "widths": (16, 24, 48, 96), "hidden": 192, "grid": 3}
+# For digits of 32 to 64 pixels in scenes.
+SMALL = {"stage_sizes": (2, 2, 2), "widths": (16, 48, 96), "hidden": 192, "grid": 3, "first_stride": 2}
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
@@ -43,7 +43,7 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
             f"fcn{stride}s_vgg_digits": partial(FCNVGG, stride=stride, first_padding=DIGITS_PADDING, **DIGITS)
             for stride in (8, 4, 2)
         },
-        **{f"fcn{stride}s_small": partial(FCNSmall, stride=stride, **SMALL) for stride in (16, 8, 4, 2, 1)},
+        **{f"fcn{stride}s_small": partial(FCNSmall, stride=stride, **SMALL) for stride in (16, 8, 4, 2)},
         "fcn_resnet50": partial(FCNResNet, stage_sizes=(3, 4, 6, 3), block=Bottleneck),
         "fcn_resnet101": partial(FCNResNet, stage_sizes=(3, 4, 23, 3), block=Bottleneck),
         "fcn_resnet_tiny": partial(FCNResNet, stage_sizes=(1, 1, 1, 1), block=BasicBlock, widths=(8, 16, 32, 64)),

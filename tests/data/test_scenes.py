@@ -76,6 +76,7 @@ def test_numbers_sizes_and_overlaps_of_the_digits(digits):
     counts = valid.sum(axis=1)
     assert np.bincount(counts, minlength=5)[1:].min() > 40
     assert counts.min() == 1
+    assert (digit_boxes(digits, 50, most=2)["valid"].sum(axis=1) <= 2).all()
     # Those that are there come first, the rest are zeros.
     np.testing.assert_array_equal(valid, np.arange(4) < counts[:, None])
     assert not boxes[~valid].any()
@@ -122,6 +123,7 @@ def test_digits_stand_out_from_what_is_around_them(digits):
         ({"count": 0}, "a count from 1"),
         ({"count": 1, "seed": -1}, "seed from 0 on"),
         ({"count": 1, "clutter": -1}, "clutter"),
+        ({"count": 1, "most": 5}, "from 1 to 4 digits in a scene at most, got 5"),
         ({"count": 1, "size": (50, 96)}, r"sides from 2 to the scenes' 50 pixels, the smaller first, got \(20, 56\)"),
         ({"count": 1, "sides": (30, 20)}, r"the smaller first, got \(30, 20\)"),
     ],

@@ -17,22 +17,21 @@ EXPERIMENT = Path(__file__).parents[2] / "experiments" / "fcn_digits.py"
 def test_skips_sharpen_and_all_is_written(tmp_path):
     experiment = runpy.run_path(str(EXPERIMENT))
     config = experiment["Config"](
-        strides=(16, 1), epochs=(1, 2), scenes=400, held_out_scenes=60, size=48, smallest=24, largest=44, clutter=0,
-        digits=640,
+        strides=(16, 2), epochs=(1, 3), scenes=800, held_out_scenes=60, size=48, sides=(28, 44), clutter=0, digits=1600
     )  # fmt: skip
     fcnn.open_run(tmp_path / "run", config)
     console = Console(record=True, soft_wrap=True)
     result = experiment["train"](config, tmp_path / "run", console)
 
     forms = json.loads((tmp_path / "run" / "forms.json").read_text())
-    assert list(forms) == ["plain", "16s", "1s"]
+    assert list(forms) == ["plain", "16s", "2s"]
     assert result.metrics == {name: metrics["mean_iou"] for name, metrics in forms.items()}
-    assert forms["1s"]["mean_iou"] > forms["16s"]["mean_iou"] + 0.02
-    assert forms["1s"]["pixel_accuracy"] > forms["plain"]["pixel_accuracy"]
+    assert forms["2s"]["mean_iou"] > forms["16s"]["mean_iou"] + 0.02
+    assert forms["2s"]["pixel_accuracy"] > forms["plain"]["pixel_accuracy"]
     # The run is the finest form's: its report, its test and its checkpoints lie in the folder itself.
-    assert json.loads((tmp_path / "run" / "test.json").read_text())["metrics"] == pytest.approx(forms["1s"])
+    assert json.loads((tmp_path / "run" / "test.json").read_text())["metrics"] == pytest.approx(forms["2s"])
     assert "<img" in (tmp_path / "run" / "report.html").read_text()
-    for name, steps in (("classifier", 20), ("plain", 400), ("16s", 200), (".", 400)):
+    for name, steps in (("classifier", 200), ("plain", 300), ("16s", 100), (".", 300)):
         rows = [json.loads(line) for line in (tmp_path / "run" / name / "metrics.jsonl").read_text().splitlines()]
         assert rows[-1]["step"] == steps
     # Five rows of as many pictures as there are networks, the image and the truth.
@@ -40,5 +39,4 @@ def test_skips_sharpen_and_all_is_written(tmp_path):
     assert picture.shape[1] == 1344
     assert picture.shape[0] > 5 * 1344 // 5
     printed = console.export_text()
-    assert f"1s    {forms['1s']['mean_iou']:24.4f}" in printed
-    assert "mean IoU" in printed
+    assert f"2s mean IoU {forms['2s']['mean_iou']:.3f}" in printed

@@ -24,6 +24,8 @@ class VGG(nn.Module):
         widths: channels of the stages.
         hidden: width of the two hidden linear layers.
         grid: height and width of the map that they see, whatever the images' size.
+        first_stride: stride of the first convolution, whose kernel is larger by 2: each output lies in the middle of
+            the pixels that it stands for.
         batch_norm: whether each convolution is followed by batch normalisation, which the paper has not.
         hidden_batch_norm: whether the hidden linear layers are too.
         dropout_rate: share of units dropped after each hidden linear layer in training.
@@ -36,6 +38,7 @@ class VGG(nn.Module):
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     hidden: int = 4096
     grid: int = 7
+    first_stride: int = 1
     batch_norm: bool = False
     hidden_batch_norm: bool = False
     dropout_rate: float = 0.5
@@ -50,7 +53,7 @@ class VGG(nn.Module):
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the images of which the linear layers see the last map as it is."""
-        side = self.grid * 2 ** len(self.stage_sizes)
+        side = self.grid * self.first_stride * 2 ** len(self.stage_sizes)
         return side, side, 3
 
     @nn.compact
@@ -62,16 +65,18 @@ class VGG(nn.Module):
         Raises:
             InputError: if the images are smaller.
         """
-        check_image_size("VGG", images, 2 ** len(self.stage_sizes))
-        conv = partial(Conv, kernel_size=(3, 3), padding=1, kernel_init=self.kernel_init, dtype=self.dtype)
+        check_image_size("VGG", images, self.first_stride * 2 ** len(self.stage_sizes))
+        conv = partial(Conv, padding=1, kernel_init=self.kernel_init, dtype=self.dtype)
         dense = partial(Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         dropout = partial(nn.Dropout, self.dropout_rate, deterministic=not train)
 
         x = images
-        layers = 0
+        layers, stride = 0, self.first_stride
         for size, width in zip(self.stage_sizes, self.widths, strict=True):
             for _ in range(size):
-                x = conv(width, name=f"features_{layers}")(x)
+                kernel = (stride + 2, stride + 2)
+                x = conv(width, kernel, strides=(stride, stride), name=f"features_{layers}")(x)
+                stride = 1
                 if self.batch_norm:
                     layers += 1
                     x = batch_norm(f"features_{layers}", train=train, dtype=self.dtype)(x)
