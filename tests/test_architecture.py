@@ -10,8 +10,20 @@ import fcnn
 
 PACKAGE = Path(fcnn.__file__).parent
 ARROWS = {
-    "commands": {"data", "machine", "models", "parallel", "pretrained", "report", "runs", "tasks", "training", "use"},
-    "use": {"data", "machine", "models", "parallel", "pretrained", "report", "runs", "tasks", "training"},
+    "commands": {
+        "data",
+        "machine",
+        "models",
+        "ops",
+        "parallel",
+        "pretrained",
+        "report",
+        "runs",
+        "tasks",
+        "training",
+        "use",
+    },
+    "use": {"data", "machine", "models", "ops", "parallel", "pretrained", "report", "runs", "tasks", "training"},
     "training": {"machine", "parallel", "runs"},
     "runs": {"parallel"},
     "pretrained": {"models"},

@@ -1,4 +1,4 @@
-"""The command line: `fcnn predict|list|summary`, or `python -m fcnn`."""
+"""The command line: `fcnn predict|list|summary|plan`, or `python -m fcnn`."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tyro
 
 from fcnn.commands.networks import List, Summary
+from fcnn.commands.plan import Plan
 from fcnn.commands.predict import Predict
 from fcnn.errors import InputError
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 if an argument cannot be used, which one line on stderr explains.
     """
-    command = tyro.cli(Predict | List | Summary, prog="fcnn", description=__doc__, args=arguments)
+    command = tyro.cli(Predict | List | Summary | Plan, prog="fcnn", description=__doc__, args=arguments)
     try:
         command.run()
         sys.stdout.flush()

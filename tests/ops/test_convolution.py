@@ -159,6 +159,21 @@ def test_few_channels_as_a_sum_over_places(x_shape, kernel_shape, padding, monke
     assert_equals_stock(x_shape, kernel_shape, (1, 1), padding)
 
 
+@pytest.mark.parametrize("with_onednn", [False, True])
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "strides", "padding"),
+    [
+        ((3, 2, 2, 64), (3, 3, 64, 72), (1, 1), "SAME"),
+        ((2, 4, 4, 64), (3, 3, 64, 64), (2, 2), ((1, 1), (1, 1))),
+        ((2, 1, 1, 80), (3, 3, 80, 64), (1, 1), ((1, 1), (1, 1))),
+        ((2, 3, 5, 64), (3, 3, 64, 64), (2, 3), ((1, 0), (1, 1))),
+        ((1, 7, 9, 64), (5, 5, 64, 64), (2, 4), "VALID"),
+    ],
+)
+def test_outputs_of_few_pixels(x_shape, kernel_shape, strides, padding, with_onednn):
+    assert_equals_stock(x_shape, kernel_shape, strides, padding, with_onednn=with_onednn)
+
+
 def test_arrays_of_numpy_may_be_differentiated(random):
     arrays = [random.standard_normal(shape).astype(np.float32) for shape in ((3, 48, 48, 24), (3, 3, 24, 24))]
 

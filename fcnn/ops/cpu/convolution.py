@@ -3,8 +3,6 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
-from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from fcnn.ops.cpu import (
@@ -30,6 +28,7 @@ _OUTPUTS = {
     XLA: xla_convolution,
     "direct": direct.convolution,
     "pairs of outputs": direct.in_pairs_of_outputs,
+    "product of all patches": patches.all_at_once,
     "product of patches": patches.convolution,
     "product of pixels": products.pointwise_product,
     "product of whole images": products.full_size_product,
@@ -60,7 +59,7 @@ def convolve(x, kernel, strides, pads, precision, cpu):
     if x.dtype.itemsize < 4 and not _IN_FLOAT32.isdisjoint(choice.name for choice in plan):
         return in_float32(partial(convolve, strides=strides, pads=pads, precision=precision, cpu=cpu))(x, kernel)
     if plan.to_images == plan.to_kernel == AS_DIFFERENTIATED:
-        return _compute(plan.output, x, kernel, strides, pads, precision)
+        return compute_output(plan.output, x, kernel, strides, pads, precision)
     return _with_own_gradients(x, kernel, strides, pads, precision, cpu)
 
 
@@ -76,7 +75,8 @@ def convolve_dilated(x, kernel, strides, pads, dilation, precision, cpu):
     return convolve_phases(x, kernel.shape[:2], dilation, pads, convolve_phase)
 
 
-def _compute(choice, x, kernel, strides, pads, precision):
+def compute_output(choice, x, kernel, strides, pads, precision):
+    """Computes a convolution in the formulation of a choice; other arguments as those of `convolve`."""
     if choice.name in _OUTPUTS_OF_A_SIZE:
         return _OUTPUTS_OF_A_SIZE[choice.name](choice.size, x, kernel, strides, pads, precision)
     return _OUTPUTS[choice.name](x, kernel, strides, pads, precision)
@@ -89,7 +89,7 @@ def _with_own_gradients(x, kernel, strides, pads, precision, cpu):
     They are derivatives like any other: forward mode and higher derivatives go through the same formulas.
     """
     plan = plan_convolution(Convolution(x.shape, kernel.shape, strides, pads, x.dtype), cpu)
-    return _compute(plan.output, x, kernel, strides, pads, precision)
+    return compute_output(plan.output, x, kernel, strides, pads, precision)
 
 
 def _tangent(strides, pads, precision, cpu, primals, tangents):
@@ -111,9 +111,9 @@ def _tangent(strides, pads, precision, cpu, primals, tangents):
     def part(choice, gradient, x, kernel, tangent):
         # A convolution is linear in each of the two: its own form, or another one's, is a derivative too.
         if choice == AS_DIFFERENTIATED:
-            return _compute(plan.output, x, kernel, strides, pads, precision)
+            return compute_output(plan.output, x, kernel, strides, pads, precision)
         if choice.name == "product of pixels":
-            return _compute(choice, x, kernel, strides, pads, precision)
+            return compute_output(choice, x, kernel, strides, pads, precision)
         return derivative_of(gradient, out, tangent)
 
     # What does not vary, such as the images of a first layer, costs nothing.
@@ -137,7 +137,7 @@ def _input_gradient(out_gradient, kernel, convolution, choice, precision, cpu):
 
         def convolve(x, weights, pads):
             inner = plan_output(Convolution(x.shape, weights.shape, (1, 1), tuple(pads), x.dtype), cpu)
-            return _compute(inner, x, weights, (1, 1), pads, precision)
+            return compute_output(inner, x, weights, (1, 1), pads, precision)
 
         return sub_pixel_convolution(
             out_gradient, kernel, convolution.x_shape, convolution.strides, convolution.pads, convolve
@@ -149,7 +149,4 @@ def _input_gradient(out_gradient, kernel, convolution, choice, precision, cpu):
     backward = flipped.swapaxes(2, 3)
     if choice.name == "direct":
         return direct.convolution(out_gradient, backward, (1, 1), pads, precision, convolution.strides)
-    if convolution.strides != (1, 1):
-        zero, apart = jnp.zeros((), out_gradient.dtype), [(0, 0, stride - 1) for stride in convolution.strides]
-        out_gradient = lax.pad(out_gradient, zero, ((0, 0, 0), *apart, (0, 0, 0)))
-    return _compute(choice, out_gradient, backward, (1, 1), pads, precision)
+    return compute_output(choice, out_gradient, backward, (1, 1), pads, precision)

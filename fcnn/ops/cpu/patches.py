@@ -1,4 +1,4 @@
-"""Convolutions as products of patches: in bfloat16, where a CPU has units for products, and of maps of few pixels.
+"""Convolutions as products of patches: in bfloat16, where a CPU has units for products, and to maps of few pixels.
 
 XLA turns bfloat16 into float32 for a convolution on CPU. A product of patches sums over the last axis of its first
 operand, for which it takes the units; they add up in float32.
@@ -18,6 +18,21 @@ _PRODUCT_BYTES = 2**22
 _CHANNELS = 16
 
 
+def all_at_once(x, kernel, strides, pads, precision):
+    """Computes a convolution as one product of the patches of all images; arguments as those of `convolution`."""
+    rows, columns, _, out_channels = kernel.shape
+    out_h, out_w = _out_size(x.shape, kernel.shape, strides, pads)
+    padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)))
+    places = [
+        _every(_every(padded, 1, row, strides[0], out_h), 2, column, strides[1], out_w)
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    weights = kernel.reshape(-1, out_channels)
+    patches = jnp.concatenate(places, axis=-1).reshape(-1, len(weights))
+    return jnp.matmul(patches, weights, precision=precision).reshape(-1, out_h, out_w, out_channels)
+
+
 def convolution(x, kernel, strides, pads, precision):
     """Computes a convolution as products of patches, a few images at a time.
 
@@ -31,29 +46,21 @@ def convolution(x, kernel, strides, pads, precision):
     Returns:
         The output [batch, out_height, out_width, out_channel].
     """
-    rows, columns, _, out_channels = kernel.shape
+    rows, columns, in_channels, out_channels = kernel.shape
     out_h, out_w = _out_size(x.shape, kernel.shape, strides, pads)
-    weights = kernel.reshape(-1, out_channels)
 
     def of_images(x):
-        padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)))
-        places = [
-            _every(_every(padded, 1, row, strides[0], out_h), 2, column, strides[1], out_w)
-            for row in range(rows)
-            for column in range(columns)
-        ]
-        patches = jnp.concatenate(places, axis=-1).reshape(-1, len(weights))
-        return jnp.matmul(patches, weights, precision=precision).reshape(-1, out_h, out_w, out_channels)
+        return all_at_once(x, kernel, strides, pads, precision)
 
     def in_output_blocks(x):
         return products.product_of_output_blocks(2, x, kernel, strides, pads, precision)
 
     if rows * columns == 1:
         return of_images(x)
-    values = len(weights)
-    is_narrow = max(kernel.shape[2:]) < 2 * _CHANNELS
+    values = rows * columns * in_channels
+    is_narrow = max(in_channels, out_channels) < 2 * _CHANNELS
     if is_narrow and strides == (1, 1) and out_h % 2 == out_w % 2 == 0 and min(low for pad in pads for low in pad) >= 0:
-        of_images, values = in_output_blocks, (rows + 1) * (columns + 1) * kernel.shape[2] / 4
+        of_images, values = in_output_blocks, (rows + 1) * (columns + 1) * in_channels / 4
     most = max(1, int(_PRODUCT_BYTES / (x.dtype.itemsize * out_h * out_w * values)))
     return blocks.map_images(of_images, x, blocks.images_at_once(x.shape[0], most))
 

@@ -22,9 +22,9 @@ _COPY_OUTPUTS = 128
 _FEW_CHANNELS, _PLACES, _PRODUCTS = 4, 49, 3
 # Pixels narrower than this cost more to gather, one by one, than units for bfloat16 save.
 _BFLOAT16_CHANNELS = 16
-# Maps of so few pixels are fewer than the places of a kernel, or little more; XLA's convolution then takes longer for
-# each multiply-add the more channels there are, and a product of patches does not.
-_TINY_PIXELS, _TINY_CHANNELS = 16, 64
+# To outputs of 2x2 pixels and fewer, and back from them, XLA's convolution takes a hundred times as long as for 3x3,
+# oneDNN's too, the more the more channels there are.
+_TINY_PIXELS, _TINY_CHANNELS = 4, 64
 # Products narrower than this are faster than mixing pixels for Winograd's; with AVX-512, those as narrow on both sides.
 _WINOGRAD_CHANNELS = 64
 # There is four times as much to compile as for XLA's convolution, a second for each; with fewer multiply-adds, a step
@@ -94,6 +94,9 @@ def plan_convolution(convolution: Convolution, cpu: Cpu) -> ConvolutionPlan:
             if all((size - window + 1) % block == 0 for size, window in zip(padded, (rows, columns), strict=True)):
                 why = "few channels leave a convolution's registers empty, and a block of outputs fills them"
                 return ConvolutionPlan(Choice("blocks of outputs", why, block), AS_DIFFERENTIATED, to_kernel)
+    if _is_tiny(convolution):
+        tiny = Choice("product of all patches", "XLA's convolution is slow with maps of 2x2 pixels and fewer")
+        return ConvolutionPlan(tiny, AS_DIFFERENTIATED, to_kernel)
     return ConvolutionPlan(_output(convolution, cpu), _to_images(convolution, cpu), to_kernel)
 
 
@@ -129,8 +132,6 @@ def plan_output(convolution: Convolution, cpu: Cpu, *, is_dense: bool = True) ->
         return Choice("product of patches", "the CPU's units for bfloat16 are for products")
     if is_dense and _winograd_pays(convolution, cpu):
         return Choice("winograd", "3x3 kernels between many channels: 16 products where the plain sum has 36")
-    if _is_tiny(convolution, cpu):
-        return Choice("product of patches", "XLA's convolution is slow on maps of few pixels")
     if is_dense and _takes_old_routine(convolution, cpu):
         if cpu.has_avx512 and convolution.out_size[1] % 2 == 0 and min(map(min, convolution.pads)) >= 0:
             return Choice("pairs of outputs", "XLA has a faster routine for twice as many outputs")
@@ -152,6 +153,29 @@ def gradient_to_images(convolution: Convolution) -> Convolution:
     dilated = tuple((n - 1) * stride + 1 for n, stride in zip(out_size, strides, strict=True))
     kernel_shape = (rows, columns, out_channels, in_channels)
     return Convolution((x_shape[0], *dilated, out_channels), kernel_shape, (1, 1), around, dtype)
+
+
+def candidates(convolution: Convolution) -> list[Choice]:
+    """Returns the formulations that could compute a convolution's output on any CPU, to be measured."""
+    _, kernel_shape, strides, pads, _ = convolution
+    names = ["direct", "product of patches", "product of all patches"]
+    is_dense, is_padded = strides == (1, 1), min(map(min, pads)) >= 0
+    if convolution.padded_size == tuple(kernel_shape[:2]):
+        names.append("product of whole images")
+    if tuple(kernel_shape[:2]) == (1, 1):
+        names.append("product of pixels")
+    if is_dense and is_padded and tuple(kernel_shape[:2]) == (3, 3):
+        names.append("winograd")
+    if is_dense and kernel_shape[3] <= _FEW_CHANNELS:
+        names.append("sum over places")
+    found = [Choice(name, "a candidate") for name in names]
+    if is_dense and is_padded and max(kernel_shape[2:]) <= _BFLOAT16_CHANNELS:
+        found += [
+            Choice("blocks of outputs", "a candidate", block)
+            for block in (2, 4)
+            if all(size % block == 0 for size in convolution.out_size)
+        ]
+    return found
 
 
 def plan_dilated(convolution: Convolution, dilation: tuple[int, int]) -> Choice:
@@ -207,8 +231,10 @@ def plan_batch_norm(x_shape: Any, dtype: Any) -> Choice:
 
 def plan_dense(x_shape: Any, x_dtype: Any, kernel_dtype: Any, cpu: Cpu) -> Choice:
     """Returns in which type the product of a fully connected layer is computed."""
-    if x_dtype == kernel_dtype or not sizes_are_known(x_shape):
-        return Choice("in the type of the rows", "both have the same type, or sizes are left open")
+    if not sizes_are_known(x_shape):
+        return Choice("in the type of the rows", "sizes are left open")
+    if x_dtype == kernel_dtype:
+        return Choice("in the type of the rows", "both have the same type")
     if math.prod(x_shape[:-1]) > _ROWS and x_dtype == jnp.bfloat16 and cpu.has_bfloat16_units:
         return Choice("in the type of the rows", "many rows, and the CPU has units for their type")
     return Choice("in the type of the weights", "reading them takes all the time")
@@ -233,11 +259,9 @@ def _takes_old_routine(convolution, cpu):
     )
 
 
-def _is_tiny(convolution, cpu):
-    size = convolution.padded_size
-    is_tiny = min(size) > 0 and math.prod(convolution.x_shape[1:3]) <= _TINY_PIXELS
+def _is_tiny(convolution):
     is_wide = min(convolution.kernel_shape[2:]) >= _TINY_CHANNELS and math.prod(convolution.kernel_shape[:2]) > 1
-    return is_tiny and is_wide and convolution.dtype == jnp.float32 and not cpu.has_onednn
+    return is_wide and math.prod(convolution.out_size) <= _TINY_PIXELS and convolution.dtype == jnp.float32
 
 
 def _winograd_pays(convolution, cpu):
