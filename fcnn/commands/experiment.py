@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import tyro
@@ -28,6 +28,15 @@ from fcnn.training import NonFiniteLossError
 from fcnn.use import Result
 
 _OLDEST_PROGRAM = 30 * 24 * 3600  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Numerics:
+    """How an experiment computes; the result depends on it, so that it is a part of every config."""
+
+    precision: Literal["highest"] | None = None
+    """Of products and convolutions in float32: "highest" is float32. Without it, a GPU rounds what it multiplies to
+    TF32, which has 10 bits after the point instead of 23, and a TPU to bfloat16; a CPU computes in float32 anyway."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +86,8 @@ def run_experiment(
         console = console if parallel.is_main_process() else Console(quiet=True)
         if options.compilation_cache:
             _keep_compiled_programs(console)
-        _run_seeds(name, config, options, train, console)
+        with _precision(config.precision):
+            _run_seeds(name, config, options, train, console)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr)
         sys.exit(130)
@@ -89,6 +99,8 @@ def run_experiment(
 def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, RunOptions]:
     """Returns the config and the run's options that a command line asks for.
 
+    The config has the fields of `Numerics` beside those of its recipe.
+
     Args:
         recipes: default configs by name, the first one the default.
         arguments: the command line; each option overrides a field of the recipe.
@@ -97,7 +109,7 @@ def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Ru
         InputError: if an option or a value is not one that there is.
     """
     recipe, rest = _take_recipe(recipes, arguments)
-    default = recipes[recipe]
+    default = _with_numerics(recipes[recipe])
     fields = [("config", type(default), dataclasses.field(default=default))]
     fields += [("run", RunOptions, dataclasses.field(default=RunOptions()))]
     both = dataclasses.make_dataclass("Arguments", fields, frozen=True)
@@ -120,6 +132,20 @@ def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Ru
         lines = [line.strip("╭╮╰╯│─|+- ") for line in complaint.getvalue().splitlines()]
         raise InputError(f"{[line for line in lines if line][1]} (--help lists the options)") from stop
     return parsed.config, parsed.run
+
+
+def _with_numerics(config):
+    """Returns the config with the fields of `Numerics`, as an instance of its own class still."""
+    kind = type(config)
+    both = type(kind.__name__, (Numerics, kind), {"__doc__": kind.__doc__, "__module__": kind.__module__})
+    return dataclasses.dataclass(frozen=True)(both)(
+        **{field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    )
+
+
+def _precision(precision):
+    """Returns a context in which steps are traced with a precision; None leaves what the user has told JAX."""
+    return contextlib.nullcontext() if precision is None else jax.default_matmul_precision(precision)
 
 
 def _keep_compiled_programs(console):
