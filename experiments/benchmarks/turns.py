@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import IO
 
 
 class StoppedError(Exception):
@@ -17,9 +18,9 @@ class StoppedError(Exception):
 class Worker:
     """A process that answers each line of its input with a line."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, keep_errors: bool):
-        """Starts it; `environment` is added to this process' own, and with `keep_errors` its errors are not shown."""
-        self._errors = tempfile.TemporaryFile("w+", errors="replace") if keep_errors else None
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], errors: IO[str] | None):
+        """Starts it; `environment` is added to this process' own, and errors are written to a file if there is one."""
+        self._errors = errors
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
             env=os.environ | environment, start_new_session=True,
@@ -80,12 +81,17 @@ class Worker:
 def take_turns(
     commands: Mapping[str, Sequence[str]], environment: Mapping[str, str] | None = None, *, keep_errors: bool = False
 ) -> Iterator[dict[str, Worker]]:
-    """Starts a process for each command, and ends them all at the end, whatever happens."""
-    workers: dict[str, Worker] = {}
-    try:
+    """Starts a process for each command, and ends them all at the end, whatever happens.
+
+    Args:
+        commands: by name.
+        environment: what is added to that of this process.
+        keep_errors: do not show what they write to their error output, but quote its last line if they stop.
+    """
+    with contextlib.ExitStack() as stack:
+        workers = {}
         for name, command in commands.items():
-            workers[name] = Worker(command, environment or {}, keep_errors=keep_errors)
+            errors = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace")) if keep_errors else None
+            workers[name] = Worker(command, environment or {}, errors)
+            stack.callback(workers[name].stop)
         yield workers
-    finally:
-        for worker in workers.values():
-            worker.stop()
