@@ -46,10 +46,8 @@ def _speed(training):
         base = others.get(STOCK, {}).get("median")
         if "median" not in row or base is None:
             return None
-        speeds = row["images_per_second"]
-        spread = (max(speeds) - min(speeds)) / row["median"]
         ratio = row["median"] / base
-        return Bar(ratio, f"{ratio:.2f}   {row['median']:,.0f} images/s, spread {spread:.0%}")
+        return Bar(ratio, f"{ratio:.2f}   {row['median']:,.0f} images/s")
 
     text = "Images a second of training steps, over those of stock Flax; medians of rounds in turn."
     return _section("speed", "Speed", text, training, bar_of, "times stock flax.linen", reference=1.0)
