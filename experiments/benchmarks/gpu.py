@@ -36,7 +36,7 @@ from fcnn.files import write_file
 HERE = Path(__file__).parent
 # Seconds that a case of a network may take before one was measured, PyTorch's compiler included.
 FIRST_GUESS = {"lenet": 40.0, "resnet20": 60.0, "resnet18": 70.0, "vgg16_bn": 70.0, "resnet50": 120.0}
-RESERVE = 5.0  # seconds, for the page
+RESERVE = 10.0  # seconds, to end processes that have no time left, and for the page
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,8 @@ def main(config: Config) -> None:
             found["training"].append(
                 {"network": network, "precision": precision, "batch_size": case.batch_size, "measured": measured}
             )
+            reasons = [f"{name}, {who}: {row['left_out']}" for who, row in measured.items() if "left_out" in row]
+            found["left_out"] += reasons
             print_case(measured)
         took[what] = time.monotonic() - start
         found["seconds"] = time.monotonic() - begin

@@ -26,12 +26,14 @@ class Worker:
             env=os.environ | environment, start_new_session=True,
         )  # fmt: skip
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self):
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._lines.put(line)
+        self._process.stdout.close()
         self._lines.put("")
 
     def hear(self, seconds: float | None = None, start: str = "") -> str:
@@ -58,7 +60,7 @@ class Worker:
             self._process.stdin.flush()
         return self.hear(seconds, start)
 
-    def stop(self, patience: float = 3.0) -> None:
+    def stop(self, patience: float = 1.0) -> None:
         """Ends the process: it has nothing more to answer, and is killed with its own ones if it goes on."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -68,6 +70,7 @@ class Worker:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._reader.join(patience)
 
     def _last_error(self):
         if self._errors is None:
