@@ -15,48 +15,25 @@ It needs this package with its dependencies and `jax[cuda13]` or `jax[cuda12]`, 
 (`pip install --no-index --find-links FOLDER`), or only `PYTHONPATH` set to this repository where those are installed.
 """
 
+import dataclasses
 import json
-import statistics
 import sys
-import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
-from gpu_cases import NETWORKS, PRECISIONS, Case, make_case
+from gpu_cases import NETWORKS, PRECISIONS, Config, make_case
 from gpu_facts import facts_of, memory_gib
 from gpu_page import render
-from turns import StoppedError, take_turns
+from gpu_processes import check, measure
 
 import fcnn
 from fcnn.files import write_file
 
-HERE = Path(__file__).parent
 # Seconds that a case of a network may take before one was measured, PyTorch's compiler included.
 FIRST_GUESS = {"lenet": 40.0, "resnet20": 60.0, "resnet18": 70.0, "vgg16_bn": 70.0, "resnet50": 120.0}
 RESERVE = 10.0  # seconds, to end processes that have no time left, and for the page
-
-
-@dataclass(frozen=True)
-class Config:
-    """Training on a GPU."""
-
-    networks: tuple[str, ...] = tuple(NETWORKS)
-    precisions: tuple[str, ...] = PRECISIONS
-    torch_python: Path | None = None
-    """A Python that can import torch; without it PyTorch is left out."""
-    platform: Literal["gpu", "cpu"] = "gpu"
-    minutes: float = 8.0
-    """Time for all: nothing begins that would take longer."""
-    rounds: int = 5
-    round_seconds: float = 1.0
-    """What a round takes, at least."""
-    output: Path = Path("runs/gpu_benchmark")
-    """Folder for gpu.json and gpu.html."""
-    quick: bool = False
-    """A few tiny steps of LeNet in the first of the precisions, to see whether this runs."""
 
 
 def plan(config: Config) -> list[tuple[str, str]]:
@@ -68,89 +45,6 @@ def plan(config: Config) -> list[tuple[str, str]]:
     # After the largest network in the first precision.
     checks = [*goldens[:1], ("input", "resnet18" if "resnet18" in config.networks else config.networks[0])]
     return [*pairs[:2], *checks, *pairs[2:], *goldens[1:]]
-
-
-def commands(config: Config, case: Case) -> dict[str, list[str]]:
-    """Returns what starts each of the processes of a case."""
-    jax_worker, torch_worker = str(HERE / "gpu_jax_worker.py"), str(HERE / "gpu_torch_worker.py")
-    kinds = {"fcnn": "fcnn", "stock flax.linen": "stock"}
-    if case.size == 32 and not config.quick:
-        kinds["fcnn, 20 steps a call"] = "scan"
-    found = {name: [sys.executable, jax_worker, case.to_text(), kind] for name, kind in kinds.items()}
-    if config.torch_python is not None:
-        python = str(config.torch_python)
-        found["PyTorch, eager"] = [python, torch_worker, case.to_text(), "eager"]
-        # It compiles for up to a minute.
-        if case.precision == config.precisions[0] and not config.quick:
-            found["PyTorch, compiled"] = [python, torch_worker, case.to_text(), "compile"]
-    return found
-
-
-def environment(config: Config, folder: str) -> dict[str, str]:
-    """Returns that of the processes: the caches of compiled programs are empty, and memory is taken as it is needed."""
-    found = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    found |= {"TORCHINDUCTOR_CACHE_DIR": f"{folder}/torch", "TRITON_CACHE_DIR": f"{folder}/triton"}
-    return found | ({"JAX_PLATFORMS": "cpu"} if config.platform == "cpu" else {})
-
-
-def measure(config: Config, case: Case, deadline: float) -> dict[str, dict[str, Any]]:
-    """Returns what is measured of each process of a case; one that stops says why, and the others go on."""
-    found: dict[str, dict[str, Any]] = {}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        take_turns(commands(config, case), environment(config, folder), keep_errors=True) as workers,
-    ):
-        steps, started = {}, time.time()
-
-        def ask(name, line):
-            """Returns a process' answer as a dictionary, None if it has stopped."""
-            try:
-                answer = workers[name].ask(line, deadline - time.monotonic(), start="{")
-                return json.loads(answer)
-            except StoppedError as stop:
-                found[name]["left_out"] = str(stop)
-                return None
-
-        for name, worker in workers.items():
-            found[name] = {"images_per_second": []}
-            try:
-                ready = json.loads(worker.hear(deadline - time.monotonic(), start="{"))["ready"]
-            except StoppedError as stop:
-                found[name]["left_out"] = str(stop)
-                continue
-            found[name]["import_seconds"] = ready - started
-        for name in workers:
-            if "left_out" in found[name] or (begun := ask(name, "begin")) is None:
-                continue
-            found[name] |= begun
-            # Twice: what the first one still has to set up would count.
-            for _ in range(2):
-                answer = ask(name, "1" if config.quick else "3")
-                if answer is not None:
-                    steps[name] = max(1, round(config.round_seconds / (answer["seconds"] / answer["steps"])))
-        for _ in range(config.rounds):
-            for name in workers:
-                if "left_out" not in found[name] and (answer := ask(name, str(steps[name]))) is not None:
-                    speed = answer["steps"] * case.batch_size / answer["seconds"]
-                    found[name]["images_per_second"].append(speed)
-                    found[name]["peak_mib"] = answer["peak_mib"]
-    for measured in found.values():
-        if measured["images_per_second"]:
-            measured["median"] = statistics.median(measured["images_per_second"])
-    return found
-
-
-def check(config: Config, what: str, case: Case, deadline: float) -> dict[str, Any]:
-    """Returns what a process of gpu_checks.py finds."""
-    command = [sys.executable, str(HERE / "gpu_checks.py"), what, case.to_text()]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        take_turns({what: command}, environment(config, folder), keep_errors=True) as workers,
-    ):
-        try:
-            return json.loads(workers[what].hear(deadline - time.monotonic(), start="{"))
-        except StoppedError as stop:
-            return {"left_out": str(stop)}
 
 
 def main(config: Config) -> None:
@@ -167,7 +61,7 @@ def main(config: Config) -> None:
         found["left_out"].append("PyTorch: no --torch-python")
     elif found["facts"]["torch, CUDA, cuDNN"] == "cannot be imported":
         found["left_out"].append(f"PyTorch: {config.torch_python} cannot import it")
-        config = fcnn_only(config)
+        config = dataclasses.replace(config, torch_python=None)
     memory = memory_gib(found["facts"])
     took: dict[str, float] = {}
     for what, which in plan(config):
@@ -200,11 +94,6 @@ def main(config: Config) -> None:
     write(config.output / "gpu.json", json.dumps(found, indent=2) + "\n")
     write(config.output / "gpu.html", render(found))
     print(f"{time.monotonic() - begin:4.0f} s, written to {config.output / 'gpu.html'} and gpu.json")
-
-
-def fcnn_only(config: Config) -> Config:
-    """Returns the same without PyTorch."""
-    return Config(**(vars(config) | {"torch_python": None}))
 
 
 def print_case(measured: dict[str, dict[str, Any]]) -> None:

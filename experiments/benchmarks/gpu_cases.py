@@ -5,7 +5,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from workloads import Workload
 
@@ -19,6 +20,26 @@ NETWORKS = {
 }
 # A float32 product on a GPU is one of TF32, unless "highest" is asked for.
 PRECISIONS = ("bfloat16", "float32", "float32 highest")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Training on a GPU."""
+
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    precisions: tuple[str, ...] = PRECISIONS
+    torch_python: Path | None = None
+    """A Python that can import torch; without it PyTorch is left out."""
+    platform: Literal["gpu", "cpu"] = "gpu"
+    minutes: float = 8.0
+    """Time for all: nothing begins that would take longer."""
+    rounds: int = 5
+    round_seconds: float = 1.0
+    """What a round takes, at least."""
+    output: Path = Path("runs/gpu_benchmark")
+    """Folder for gpu.json and gpu.html."""
+    quick: bool = False
+    """A few tiny steps of LeNet in the first of the precisions, to see whether this runs."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 the device while it computes.
 """
 
+import importlib
 import json
 import sys
 import time
@@ -22,18 +23,17 @@ TESTS = Path(__file__).parents[2] / "tests"
 def golden_errors(network: str) -> dict[str, float]:
     """Returns the largest difference of logits to a golden, over the largest logit, by precision."""
     sys.path.insert(0, str(TESTS))
-    from golden_weights import GOLDENS, relative_error, weight
-
-    keys = json.loads((GOLDENS / "torchvision" / f"{network}.keys.json").read_text())
-    golden = np.load(GOLDENS / "torchvision" / f"{network}.npz")
-    variables = fcnn.convert_torchvision(network, {key: weight(key, shape) for key, shape in keys.items()})
+    of_tests = importlib.import_module("golden_weights")
+    goldens = of_tests.GOLDENS / "torchvision"
+    shapes, golden = json.loads((goldens / f"{network}.keys.json").read_text()), np.load(goldens / f"{network}.npz")
+    variables = fcnn.convert_torchvision(network, {key: of_tests.weight(key, shape) for key, shape in shapes.items()})
     size, model = int(golden["input_size"]), fcnn.create_model(network)
     images = np.random.default_rng(0).standard_normal((int(golden["batch"]), size, size, 3)).astype(np.float32)
     errors = {}
     for name, precision in (("float32 highest", "highest"), ("float32", None)):
         with jax.default_matmul_precision(precision):
             logits = jax.jit(lambda variables, images: model.apply(variables, images, train=False))(variables, images)
-        errors[name] = float(relative_error(np.asarray(logits), golden["logits"]))
+        errors[name] = float(of_tests.relative_error(np.asarray(logits), golden["logits"]))
     return errors
 
 
