@@ -51,9 +51,10 @@ def draw_bars(
         axes.barh(at, bar.value, height=0.74, color=BLUE if name.startswith(ours) else _GREY, linewidth=0)
         axes.annotate(bar.text, (1, at), (5, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                       va="center", fontsize=SMALL, color=INK, annotation_clip=False)  # fmt: skip
+    ground = {"facecolor": "white", "linewidth": 0, "pad": 1.5}  # no line of the grid goes through a heading
     for at, heading in headings:
         axes.annotate(heading, (0, at), xycoords=("axes fraction", "data"), va="center", fontsize=NORMAL, color=INK,
-                      annotation_clip=False)  # fmt: skip
+                      bbox=ground, annotation_clip=False)  # fmt: skip
     axes.set_yticks([at for at, _, _ in places], [name for _, name, _ in places], fontsize=SMALL, color=INK)
     axes.set_ylim(place - _BETWEEN + 0.7, -0.7)
     axes.set_xlim(0, max(bar.value for _, _, bar in places) or 1.0)
