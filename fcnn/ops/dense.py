@@ -1,16 +1,11 @@
 """The product of a fully connected layer."""
 
-import math
-
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from fcnn.ops import bfloat16
-from fcnn.ops.convolution import sizes_are_known
-
-# With fewer rows, a product takes less time than turning its weights into another type.
-_ROWS = 128
+from fcnn.ops.cpu.plan import plan_dense
+from fcnn.ops.target import current_target
 
 
 def dense(
@@ -26,15 +21,7 @@ def dense(
         kernel: weights.
         precision: as in `jax.lax.dot_general`.
     """
-
-    def in_type_of_rows(x, kernel):
+    cpu = current_target().cpu
+    if cpu is None or plan_dense(x.shape, x.dtype, kernel.dtype, cpu).name == "in the type of the rows":
         return jnp.matmul(x, kernel.astype(x.dtype), precision=precision)
-
-    def in_type_of_weights(x, kernel):
-        return jnp.matmul(x, kernel, precision=precision).astype(x.dtype)
-
-    if x.dtype == kernel.dtype or not sizes_are_known(x.shape, kernel.shape):
-        return in_type_of_rows(x, kernel)
-    if math.prod(x.shape[:-1]) > _ROWS and bfloat16.has_units(x.dtype):
-        return in_type_of_rows(x, kernel)
-    return lax.platform_dependent(x, kernel, cpu=in_type_of_weights, default=in_type_of_rows)
+    return jnp.matmul(x, kernel, precision=precision).astype(x.dtype)

@@ -1,23 +1,15 @@
-"""Batch normalisation, whose statistics and gradients read from memory as seldom as can be."""
+"""Batch normalisation."""
 
 import math
-from functools import partial, reduce
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from fcnn.ops.blocks import largest_divisor
-from fcnn.ops.convolution import sizes_are_known
-from fcnn.ops.transposition import derivative_of
-
-# A smaller array stays in cache between the sums over it: the plain formula is as fast.
-_SMALL_BYTES = 2**20
-# Up to this size, the statistics are by the plain formula, and so Flax's own to the last bit.
-_PLAIN_STATISTICS_BYTES = 2**21
-# How many rows of pixels are added up in one loop.
-_ROWS = 8
+from fcnn.ops.cpu import normalisation
+from fcnn.ops.target import current_target
 
 
 def batch_norm(
@@ -25,9 +17,7 @@ def batch_norm(
 ) -> tuple[Float[Array, "*batch channel"], Float[Array, " channel"], Float[Array, " channel"]]:
     """Returns values normalised over all axes but the last, and their mean and variance in float32.
 
-    Ioffe and Szegedy 2015, "Batch Normalization", algorithm 1; the variance is the biased one. On CPU, the
-    derivative that JAX finds reads a large array more often than the one here, and XLA may write all that is summed
-    over it to memory first.
+    Ioffe and Szegedy 2015, "Batch Normalization", algorithm 1; the variance is the biased one.
 
     Args:
         x: values.
@@ -35,89 +25,40 @@ def batch_norm(
         bias: added to each channel after that.
         epsilon: added to the variance.
     """
-    if not sizes_are_known(x.shape) or x.ndim < 2 or x.size * x.dtype.itemsize < _SMALL_BYTES:
-        return _plain(epsilon, x, scale, bias)
-    return lax.platform_dependent(
-        x, scale, bias, cpu=partial(_with_own_gradient, epsilon), default=partial(_plain, epsilon)
-    )
-
-
-def _plain(epsilon, x, scale, bias):
-    mean, variance = _plain_moments(x)
-    return _normalise(epsilon, x, scale, bias, mean, variance), mean, variance
-
-
-def _plain_moments(x):
-    wide, axes = x.astype(_wide(x)), range(x.ndim - 1)
-    # The mean of squares less the square of the mean would lose digits where the mean is large against the deviation.
-    mean = wide.mean(axes)
-    return mean, jnp.square(wide - mean).mean(axes)
-
-
-def _normalise(epsilon, x, scale, bias, mean, variance):
-    out = (x.astype(_wide(x)) - mean) * (lax.rsqrt(variance + epsilon) * scale) + bias
-    return out.astype(x.dtype)
+    if current_target().cpu is None:
+        return _in_one_pass(epsilon, x, scale, bias)
+    return normalisation.batch_norm(x, scale, bias, epsilon)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _with_own_gradient(epsilon, x, scale, bias):
-    mean, variance = _moments(x)
-    return _normalise(epsilon, x, scale, bias, mean, variance), mean, variance
+def _in_one_pass(epsilon, x, scale, bias):
+    """Computes `batch_norm` from two sums that read the values once, in one loop.
 
-
-@_with_own_gradient.defjvp
-def _tangent(epsilon, primals, tangents):
-    x, scale, bias = primals
-    out, mean, variance = _with_own_gradient(epsilon, *primals)
-    count = math.prod(x.shape[:-1])
-
-    def gradient(out_gradient):
-        """Algorithm 1's chain rule (section 3), gathered into two sums over the batch."""
-        total, total_along = _sums(out_gradient, x, mean)
-        inverse = lax.rsqrt(variance + epsilon)
-        centred = x.astype(mean.dtype) - mean
-        to_x = out_gradient - total / count - centred * (total_along * inverse**2 / count)
-        to_scale, to_bias = (total_along * inverse).astype(scale.dtype), total.astype(bias.dtype)
-        return (to_x * (inverse * scale)).astype(x.dtype), to_scale, to_bias
-
-    out_tangent = derivative_of(gradient, out, tangents)
-    wide_tangent, axes = tangents[0].astype(mean.dtype), range(x.ndim - 1)
-    mean_tangent = wide_tangent.mean(axes)
-    variance_tangent = 2 * ((x - mean) * wide_tangent).mean(axes)
-    return (out, mean, variance), (out_tangent, mean_tangent, variance_tangent)
-
-
-def _moments(x):
-    """Returns mean and variance of each channel."""
-    if x.size * x.dtype.itemsize <= _PLAIN_STATISTICS_BYTES:
-        return _plain_moments(x)
-    count = math.prod(x.shape[:-1])
-    mean = _sum(lambda x: x, x) / count
-    return mean, _sum(lambda x: jnp.square(x - mean), x) / count
-
-
-def _sums(y, x, mean):
-    """Returns the sums over each channel of y and of y * (x - mean)."""
-    return _sum(lambda y: y, y), _sum(lambda y, x: y * (x - mean), y, x)
-
-
-def _sum(function, *arrays):
-    """Returns the sum over each channel of what a function gives for every number of some arrays.
-
-    Before JAX 0.12, XLA writes all that to memory before it adds it up. There, eight rows of pixels are added up in the
-    loop that computes them, and an eighth is written. They lie below each other: rows that lie far apart can share a
-    few places of the cache.
+    The mean of squares less the square of the mean loses digits where the mean is large beside the deviation. What both
+    are of is therefore moved by a value near the mean, one of the channel's own: it is some deviations away at most.
     """
-    if jax.__version_info__ >= (0, 12):
-        return function(*(array.astype(_wide(array)) for array in arrays)).sum(range(arrays[0].ndim - 1))
-    *_, width, channels = arrays[0].shape
-    rows = arrays[0].size // (width * channels)
-    fold = largest_divisor(rows, _ROWS)
-    arrays = [array.astype(_wide(array)).reshape(-1, fold, width, channels) for array in arrays]
-    folded = reduce(jnp.add, (function(*(array[:, row] for array in arrays)) for row in range(fold)))
-    # In two steps: along columns as long as a row of pixels, XLA's sums are fast.
-    return folded.reshape(-1, width * channels).sum(0).reshape(-1, channels).sum(0)
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    near = wide[(0,) * (x.ndim - 1)]
+    moved, count, axes = wide - near, math.prod(x.shape[:-1]), tuple(range(x.ndim - 1))
+    mean, square = lax.reduce_sum(moved, axes) / count, lax.reduce_sum(moved * moved, axes) / count
+    # Rounding may take the difference of equal values below 0.
+    variance = jnp.maximum(square - mean * mean, 0)
+    out = (moved - mean) * (lax.rsqrt(variance + epsilon) * scale) + bias
+    return out.astype(x.dtype), near + mean, variance
 
 
-def _wide(x):
-    return jnp.promote_types(x.dtype, jnp.float32)
+@_in_one_pass.defjvp
+def _tangent(epsilon, primals, tangents):
+    """Gathers algorithm 1's derivative (section 3) so that its transpose has just two sums over the batch."""
+    (x, scale, _), (x_tangent, scale_tangent, bias_tangent) = primals, tangents
+    out, mean, variance = _in_one_pass(epsilon, *primals)
+    count, axes = math.prod(x.shape[:-1]), tuple(range(x.ndim - 1))
+    centred, wide_tangent = x.astype(mean.dtype) - mean, x_tangent.astype(mean.dtype)
+    mean_tangent = lax.reduce_sum(wide_tangent, axes) / count
+    half_variance_tangent = lax.reduce_sum(centred * wide_tangent, axes) / count
+    inverse = lax.rsqrt(variance + epsilon)
+    slope = inverse * scale
+    shift = bias_tangent - mean_tangent * slope
+    turn = inverse * scale_tangent - half_variance_tangent * (inverse * inverse * slope)
+    out_tangent = (wide_tangent * slope + centred * turn + shift).astype(x.dtype)
+    return (out, mean, variance), (out_tangent, mean_tangent, 2 * half_variance_tangent)

@@ -5,7 +5,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from fcnn.ops.convolution import conv2d
-from fcnn.ops.gradients import sub_pixel_convolution
+from fcnn.ops.sub_pixel import sub_pixel_convolution
 
 
 def conv2d_transpose(

@@ -9,15 +9,20 @@ from fcnn import parallel
 from fcnn.machine import Compiled, jit, return_unused_memory
 
 
-def compile_for(mesh: Mesh | None, function: Callable, **options: Any) -> Compiled:
+def compile_for(mesh: Mesh | None, function: Callable, *, platform: str | None = None, **options: Any) -> Compiled:
     """Returns a compiled function, whose results are on every device of the mesh, if there is one.
 
     Args:
         mesh: the mesh.
         function: of arrays.
+        platform: what it is lowered for; by default that of the mesh, or this machine's.
         **options: of `fcnn.jit`.
     """
-    return jit(function, out_shardings=None if mesh is None else parallel.replicated(mesh), **options)
+    if platform is None and mesh is not None:
+        platform = mesh.devices.flat[0].platform
+    return jit(
+        function, platform=platform, out_shardings=None if mesh is None else parallel.replicated(mesh), **options
+    )
 
 
 def compile_ahead(function: Callable, *arguments: Any) -> None:

@@ -1,6 +1,7 @@
 """The evaluation step: a compiled function from (state, batch) to predictions, and to sums of metrics."""
 
 from collections.abc import Callable
+from functools import partial
 
 from jax.sharding import Mesh
 from jaxtyping import PyTree
@@ -32,6 +33,7 @@ class EvalStep:
         task: TaskContract,
         prepare: Prepare | None,
         mesh: Mesh | None,
+        platform: str | None,
         forward: Callable,
         measure: Callable,
         record: Callable | None,
@@ -39,9 +41,10 @@ class EvalStep:
     ):
         """Takes what it is made of, the functions to compile, and the set of names that they note when traced."""
         self.model, self.task, self.prepare, self.mesh, self._asked = model, task, prepare, mesh, asked
-        self._forward, self._measure = compile_for(mesh, forward), compile_for(mesh, measure)
-        self._predictions = task.predict if task.predict is as_they_are else compile_for(mesh, task.predict)
-        self._record = None if record is None else compile_for(mesh, record)
+        compiled = partial(compile_for, mesh, platform=platform)
+        self._forward, self._measure = compiled(forward), compiled(measure)
+        self._predictions = task.predict if task.predict is as_they_are else compiled(task.predict)
+        self._record = None if record is None else compiled(record)
 
     def __call__(self, state: TrainState, batch: Batch) -> Metrics:
         """Returns the sums of the metrics over a batch.
@@ -86,7 +89,12 @@ class EvalStep:
 
 
 def build_eval_step(
-    model: Model, task: TaskContract, *, prepare: Prepare | None = None, mesh: Mesh | None = None
+    model: Model,
+    task: TaskContract,
+    *,
+    prepare: Prepare | None = None,
+    mesh: Mesh | None = None,
+    platform: str | None = None,
 ) -> EvalStep:
     """Returns the evaluation step of a task; see `fcnn.make_eval_step`, which says what the arguments are."""
     asked: set[str] = set()
@@ -99,7 +107,8 @@ def build_eval_step(
     def measure(outputs, batch):
         return metric_sums(task, outputs, evaluation_inputs(batch, prepare, asked), train=False)
 
-    return EvalStep(model, task, prepare, mesh, forward, measure, _recording(task, prepare, asked), asked)
+    recording = _recording(task, prepare, asked)
+    return EvalStep(model, task, prepare, mesh, platform, forward, measure, recording, asked)
 
 
 def _recording(task, prepare, asked):

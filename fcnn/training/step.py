@@ -30,13 +30,16 @@ class TrainStep:
         task: what the network is trained for.
         evaluation: the evaluation step of the same network, task, preparation and mesh.
         mesh: where the batch is split; None leaves the placement to the arrays.
+        platform: what it is lowered for; None for that of the mesh, or this machine's.
     """
 
-    def __init__(self, function: Callable, task: TaskContract, evaluation: EvalStep, mesh: Mesh | None):
+    def __init__(
+        self, function: Callable, task: TaskContract, evaluation: EvalStep, mesh: Mesh | None, platform: str | None
+    ):
         """Takes the function that is compiled."""
-        self.task, self.evaluation, self.mesh = task, evaluation, mesh
+        self.task, self.evaluation, self.mesh, self.platform = task, evaluation, mesh, platform
         self.__wrapped__ = function
-        self._compiled = compile_for(mesh, function, donate_argnums=0)
+        self._compiled = compile_for(mesh, function, platform=platform, donate_argnums=0)
 
     def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Returns the state after the step, and the sums of the metrics over the batch as it was before the update.
@@ -68,6 +71,7 @@ def build_train_step(
     ema_decay: float | None = None,
     accumulate: int = 1,
     mesh: Mesh | None = None,
+    platform: str | None = None,
 ) -> TrainStep:
     """Returns the train step of a task; see `fcnn.make_train_step`, which says what the arguments are."""
     for what, factor in (("l1", l1), ("l2", l2)):
@@ -131,7 +135,8 @@ def build_train_step(
             ema = _moving_average(ema, {"params": params, "batch_stats": batch_stats}, ema_decay, state.step + 1)
         return TrainState(state.step + 1, params, batch_stats, opt_state, ema, state.key), sums
 
-    return TrainStep(train_step, task, build_eval_step(model, task, prepare=prepare, mesh=mesh), mesh)
+    evaluation = build_eval_step(model, task, prepare=prepare, mesh=mesh, platform=platform)
+    return TrainStep(train_step, task, evaluation, mesh, platform)
 
 
 def scan_steps(
@@ -161,7 +166,7 @@ def scan_steps(
         state, metrics = one(state, indices[0])
         return state, jax.tree.map(lambda value: value[None], metrics)
 
-    return compile_for(mesh, steps, donate_argnums=0)
+    return compile_for(mesh, steps, platform=getattr(step, "platform", None), donate_argnums=0)
 
 
 def _accumulate(gradient, parts, state, keys, batch):

@@ -28,6 +28,7 @@ def make_train_step(
     ema_decay: float | None = None,
     accumulate: int = 1,
     mesh: Mesh | None = None,
+    platform: str | None = None,
 ) -> TrainStep:
     """Returns a jitted `(state, batch) -> (state, metrics)` that donates its state.
 
@@ -55,6 +56,8 @@ def make_train_step(
         accumulate: number of equal parts in which the batch is computed, one after the other, to save memory. BatchNorm
             sees each part by itself.
         mesh: where the batch is split; the state is on all devices. None leaves the placement to the arrays.
+        platform: "cpu", "gpu" or "tpu" for a step that is lowered for another machine, by `step.lower(state, batch)`;
+            None for that of the mesh, or this machine's.
 
     Raises:
         InputError: if a number is out of its range; (the step) if the batch does not fit the task or cannot be split
@@ -72,6 +75,7 @@ def make_train_step(
         ema_decay=ema_decay,
         accumulate=accumulate,
         mesh=mesh,
+        platform=platform,
     )
 
 
@@ -82,6 +86,7 @@ def make_eval_step(
     prepare: Prepare | None = None,
     loss: Loss | None = None,
     mesh: Mesh | None = None,
+    platform: str | None = None,
 ) -> EvalStep:
     """Returns a compiled `(state, batch) -> metrics`: sums over the examples whose "mask" is not 0.
 
@@ -95,8 +100,9 @@ def make_eval_step(
         prepare: as in `make_train_step`.
         loss: as in `make_train_step`.
         mesh: as in `make_train_step`.
+        platform: as in `make_train_step`.
     """
-    return build_eval_step(model, _task_of(task, loss, 0.0), prepare=prepare, mesh=mesh)
+    return build_eval_step(model, _task_of(task, loss, 0.0), prepare=prepare, mesh=mesh, platform=platform)
 
 
 def make_predict_step(

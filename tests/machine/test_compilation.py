@@ -13,7 +13,7 @@ import pytest
 import fcnn
 from fcnn import ops
 from fcnn.machine import compilation
-from fcnn.ops import onednn
+from fcnn.ops.target import current_target
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_layers_are_told_by_the_outermost_function_only(arrays):
 
     @fcnn.jit
     def part(x, kernel):
-        told.append(onednn.is_on_offer())
+        told.append(current_target().cpu.has_onednn)
         return ops.conv2d(x, kernel)
 
     part(*arrays)
@@ -76,7 +76,7 @@ def test_layers_are_told_by_the_outermost_function_only(arrays):
     fcnn.jit(lambda *arrays: part(*arrays))(*arrays)
     jax.jit(lambda *arrays: part(*arrays) + 1)(*arrays)
     assert told == [True, False, True, False]
-    assert not onednn.is_on_offer()
+    assert not current_target().cpu.has_onednn
 
 
 @pytest.mark.usefixtures("has_onednn")
@@ -102,7 +102,7 @@ def test_layers_are_told_no_longer_after_an_error():
 
     with pytest.raises(ValueError, match="no"):
         fails(1.0)
-    assert not onednn.is_on_offer()
+    assert not current_target().cpu.has_onednn
 
 
 def test_on_one_cpu_device_and_where_xla_knows_how(monkeypatch):

@@ -9,7 +9,9 @@ from jax import lax
 import fcnn
 from fcnn import ops
 from fcnn.machine import compilation
-from fcnn.ops import bfloat16, machine, winograd
+from fcnn.ops import machine
+from fcnn.ops.cpu import patches, plan, products_in_bfloat16
+from fcnn.ops.cpu.choice import Convolution
 
 # Half the distance of neighbours at 1, once for the result and once for a sum of parts.
 ROUNDING = 2**-8
@@ -90,19 +92,21 @@ def test_output_and_gradients(x_shape, kernel_shape, strides, padding, machine_w
 
 @pytest.mark.usefixtures("units")
 def test_a_few_images_at_a_time(monkeypatch, random):
-    monkeypatch.setattr(bfloat16, "_PRODUCT_BYTES", 2**16)
+    monkeypatch.setattr(patches, "_PRODUCT_BYTES", 2**16)
+    monkeypatch.setattr(products_in_bfloat16, "_PRODUCT_BYTES", 2**16)
     x_shape, kernel_shape = (9, 14, 14, 16), (3, 3, 16, 24)
-    assert bfloat16.images_at_once(x_shape, (9, 14, 14, 24), kernel_shape) < 9
+    assert products_in_bfloat16.images_at_once(x_shape, (9, 14, 14, 24), kernel_shape) < 9
     padding = ((1, 1), (1, 1))
     assert_as_exact_as_its_numbers(rounded(random, *x_shape), rounded(random, *kernel_shape), (1, 1), padding)
 
 
 @pytest.mark.usefixtures("no_units")
 def test_winograds_differences_are_of_float32(monkeypatch, random):
-    monkeypatch.setattr(winograd, "_MULTIPLY_ADDS", 0)
-    monkeypatch.setattr(machine, "has_avx512", lambda: False)
+    monkeypatch.setattr(plan, "_WINOGRAD_MULTIPLY_ADDS", 0)
+    monkeypatch.setattr(machine, "cpu_flags", lambda *_: frozenset())
     x, kernel = rounded(random, 2, 10, 10, 64), rounded(random, 3, 3, 64, 64)
-    assert winograd.pays(x.shape, kernel.shape, (1, 1), NO_PADDING, x.dtype)
+    convolution = Convolution(x.shape, kernel.shape, (1, 1), NO_PADDING, x.dtype)
+    assert plan.plan_output(convolution, machine.this_cpu()).name == "winograd"
     assert_as_exact_as_its_numbers(x, kernel, (1, 1), NO_PADDING)
 
 

@@ -14,7 +14,8 @@ from jax import lax
 import fcnn
 from fcnn import ops
 from fcnn.machine import compilation
-from fcnn.ops import gradients, kernel_convolution, machine, onednn, products
+from fcnn.ops import machine
+from fcnn.ops.cpu import kernel_convolution, plan
 
 
 def stock(x, kernel, strides, padding):
@@ -62,7 +63,7 @@ def test_shapes_of_lenet(batch, size, kernel):
 @pytest.mark.parametrize("channels", [(14, 16), (16, 15), (16, 16)])
 @pytest.mark.parametrize("width", [11, 12])
 def test_shapes_that_xla_has_an_old_routine_for(width, channels, flags, monkeypatch):
-    monkeypatch.setattr(machine, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(machine, "cpu_flags", lambda *_: flags)
     assert_equals_stock((2, 9, width, channels[0]), (3, 5, *channels), (1, 1), "SAME")
 
 
@@ -143,49 +144,6 @@ def test_kernel_gradients_as_convolutions(x_shape, kernel_shape, strides):
     assert max(relative_error(gradient, expected) for gradient in found) < 1e-5
 
 
-def test_which_kernel_gradients_are_convolutions(monkeypatch):
-    monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2"})
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
-
-    def chosen(size, channels, window, stride=1, outputs=32, batch=256):
-        shapes = (batch, size, size, channels), (batch, size // stride, size // stride, outputs)
-        kernel_shape = (window, window, channels, outputs)
-        return kernel_convolution.choose(*shapes, kernel_shape, (stride, stride), jnp.dtype("float32"))
-
-    assert chosen(32, 32, 3) is chosen(32, 32, 3, stride=2) is None
-    with onednn.on_offer():
-        assert chosen(32, 32, 3) == chosen(32, 32, 3, stride=2) == (kernel_convolution.in_rows, 16)
-        assert chosen(32, 32, 1) is chosen(32, 3, 3) is None
-        assert chosen(32, 32, 3, batch=275) == (kernel_convolution.in_rows, 11)
-    assert chosen(32, 3, 3, outputs=16) == (kernel_convolution.plain, 32)
-    assert chosen(64, 3, 3, outputs=16, batch=300) == (kernel_convolution.plain, 20)
-
-    monkeypatch.setattr(machine, "cpu_flags", lambda: {"avx2", "avx512f"})
-    function, images = chosen(32, 32, 3, stride=2)
-    assert (function, images) in [(kernel_convolution.in_rows, 8), (kernel_convolution.in_rows, 16)]
-    assert chosen(32, 32, 1) is chosen(32, 32, 3, outputs=16) is None
-    # No odd number of images but a single one; few outputs of a stride as XLA does, save for few images.
-    assert chosen(32, 32, 3, stride=2, batch=250)[1] in (2, 10)
-    assert chosen(32, 32, 3, stride=2, batch=125)[1] == 1
-    assert chosen(32, 96, 3, stride=2, outputs=16) == (kernel_convolution.plain, 256)
-    assert chosen(32, 96, 3, stride=2, outputs=16, batch=2) != (kernel_convolution.plain, 2)
-
-
-@pytest.mark.parametrize(
-    ("kernel_shape", "stride", "pays"),
-    [
-        ((11, 11, 3, 64), 4, True),
-        ((7, 7, 3, 64), 2, True),
-        ((16, 16, 3, 768), 16, True),
-        ((2, 2, 128, 256), 2, True),
-        ((5, 5, 3, 384), 2, False),
-        ((3, 3, 64, 128), 2, False),
-    ],
-)
-def test_which_gradients_to_images_are_sub_pixel_convolutions(kernel_shape, stride, pays):
-    assert gradients.sub_pixel_pays(kernel_shape, (stride, stride)) == pays
-
-
 @pytest.mark.parametrize(
     ("x_shape", "kernel_shape", "padding"),
     [
@@ -197,7 +155,7 @@ def test_which_gradients_to_images_are_sub_pixel_convolutions(kernel_shape, stri
 )
 def test_few_channels_as_a_sum_over_places(x_shape, kernel_shape, padding, monkeypatch):
     # It is taken from JAX 0.12 on, and for fewer shapes, but right for all with stride 1.
-    monkeypatch.setattr(products, "places_pay", lambda *_: True)
+    monkeypatch.setattr(plan, "_places_pay", lambda *_: True)
     assert_equals_stock(x_shape, kernel_shape, (1, 1), padding)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from fcnn import ops
 from fcnn.models.layers import BatchNorm
+from fcnn.ops.target import target_of, traced_for
 
 # All but the first are large; 509 rows of pixels are a prime number, which cannot be folded, and 300,000 pixels a row.
 SHAPES = [(4, 3, 5, 6), (16, 64, 32, 32), (1, 509, 40, 32), (300_000, 3)]
@@ -124,3 +125,40 @@ def test_scale_and_bias_of_another_type(shape, dtype):
         x, scale.astype(dtype), bias.astype(dtype)
     )
     assert [gradient.dtype for gradient in gradients] == [jnp.float32, dtype, dtype]
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e3, -1e6])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_one_pass_is_exact_far_from_zero(mean, dtype, random):
+    """As on a GPU: the values' mean is a thousand and a million deviations away from 0."""
+    x = jnp.asarray(random.standard_normal((64, 9, 11, 5)) + mean, dtype)
+    scale, bias = jnp.ones(5), jnp.zeros(5)
+    weights = random.standard_normal(x.shape)
+
+    def loss(x):
+        out, *moments = ops.batch_norm(x, scale, bias, 1e-5)
+        return (out.astype(jnp.float32) * weights).sum(), (out, *moments)
+
+    with traced_for(target_of("gpu")):
+        gradient, (out, found_mean, found_variance) = jax.jit(jax.grad(loss, has_aux=True))(x)
+    wide = np.asarray(x, np.float64)
+    expected_mean, expected_variance = wide.mean((0, 1, 2)), wide.var((0, 1, 2))
+    np.testing.assert_allclose(found_mean, expected_mean, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found_variance, expected_variance, rtol=2e-5)
+    inverse = 1 / np.sqrt(expected_variance + 1e-5)
+    normalised = (wide - expected_mean) * inverse
+    # The mean itself has as many digits as float32.
+    digits = 2.0**-7 if dtype == jnp.bfloat16 else 1e-5
+    tolerance = digits + np.abs(mean) * 2.0**-23 * inverse.max()
+    assert np.abs(np.asarray(out, np.float64) - normalised).max() <= tolerance * max(1, np.abs(normalised).max())
+    along = (weights * normalised).mean((0, 1, 2))
+    expected = inverse * (weights - weights.mean((0, 1, 2)) - normalised * along)
+    error = np.abs(np.asarray(gradient, np.float64) - expected).max()
+    assert error <= (tolerance + 1e-5) * np.abs(expected).max() * max(1, np.abs(normalised).max())
+
+
+def test_equal_values_have_no_negative_variance():
+    with traced_for(target_of("gpu")):
+        _, mean, variance = ops.batch_norm(jnp.full((3, 7, 7, 2), 0.1), jnp.ones(2), jnp.zeros(2), 1e-5)
+    np.testing.assert_array_equal(variance, 0)
+    np.testing.assert_array_equal(mean, np.float32(0.1))

@@ -5,15 +5,8 @@ strides, the padding in pixels ((top, bottom), (left, right)) and a precision, a
 [batch, out_height, out_width, out_channel].
 """
 
-import jax
 import jax.numpy as jnp
 from jax import lax
-
-# To so few channels, from a kernel of so few places, and with so few products for each channel of the images, the sum
-# over places is faster than a convolution.
-_FEW_CHANNELS = 4
-_PLACES = 49
-_PRODUCTS = 3
 
 
 def full_size_product(x, kernel, strides, pads, precision):
@@ -77,15 +70,7 @@ def product_of_output_blocks(block, x, kernel, strides, pads, precision):
     return out.reshape(batch, blocks_h * block, blocks_w * block, out_channels)
 
 
-def places_pay(kernel_shape, strides, dtype) -> bool:
-    """Returns whether a convolution to few channels is faster as `sum_over_places` than as XLA's, from JAX 0.12 on."""
-    rows, columns, in_channels, out_channels = kernel_shape
-    places = rows * columns
-    is_small = out_channels <= _FEW_CHANNELS and places <= min(_PLACES, _PRODUCTS * in_channels // out_channels)
-    return is_small and tuple(strides) == (1, 1) and dtype == jnp.float32 and jax.__version_info__ >= (0, 12)
-
-
-def sum_over_places(x, kernel, pads, precision):
+def sum_over_places(x, kernel, strides, pads, precision):
     """Computes a convolution of stride 1 to few channels from one product of the images with all places of the kernel.
 
     What each place gives is then moved to where it belongs, and added. A convolution keeps as many sums at a time as
@@ -94,6 +79,7 @@ def sum_over_places(x, kernel, pads, precision):
     Args:
         x: images.
         kernel: weights.
+        strides: (1, 1).
         pads: padding.
         precision: of the product.
     """

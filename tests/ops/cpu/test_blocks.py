@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn.ops import blocks
+from fcnn.ops.cpu import blocks
 
 # Equal parts for 8, 4 and 1 of the tests' devices.
 BATCHES = [(48, 3), (12, 1), (15, 5)]

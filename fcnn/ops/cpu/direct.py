@@ -1,16 +1,9 @@
 """XLA's own convolution, in the form that it has the fastest routine for on a CPU."""
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import machine
-
 _NHWC = ("NHWC", "HWIO", "NHWC")
-# Up to so many channels on both sides, XLA takes an older routine on CPU.
-_OLD_ROUTINE_CHANNELS = 16
-# The newer one is fast from one more on; with AVX-512, from the next multiple of four, and with twice as many outputs.
-_NEW_ROUTINE_CHANNELS = {"avx2": 17, "avx512": 20}
 
 
 def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
@@ -27,20 +20,7 @@ def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
     Returns:
         The output [batch, out_height, out_width, out_channel].
     """
-    takes_old_routine = _takes_old_routine(x, kernel, strides, dilation)
-    out_width = x.shape[2] + sum(pads[1]) - kernel.shape[1] + 1
-    if (
-        takes_old_routine
-        and machine.has_avx512()
-        and out_width % 2 == 0
-        and min(low for pad in pads for low in pad) >= 0
-    ):
-        return _pairs_of_outputs(x, kernel, pads, precision)
-    if takes_old_routine:
-        more = _NEW_ROUTINE_CHANNELS["avx512" if machine.has_avx512() else "avx2"] - x.shape[-1]
-        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more)))
-        kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, more), (0, 0)))
-    if min(low for pad in pads for low in pad) < 0:
+    if min(map(min, pads)) < 0:
         # XLA's own, in JAX 0.10, gives wrong numbers or aborts the process where padding is negative.
         cut = [(min(low, 0), min(high, 0), step - 1) for (low, high), step in zip(pads, dilation, strict=True)]
         x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *cut, (0, 0, 0)))
@@ -48,20 +28,22 @@ def convolution(x, kernel, strides, pads, precision, dilation=(1, 1)):
     return lax.conv_general_dilated(x, kernel, strides, pads, dilation, dimension_numbers=_NHWC, precision=precision)
 
 
-def _pairs_of_outputs(x, kernel, pads, precision):
+def with_more_channels(channels, x, kernel, strides, pads, precision):
+    """Computes a convolution of images with channels of zeros added, up to so many."""
+    more = channels - x.shape[-1]
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more)))
+    kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, more), (0, 0)))
+    return convolution(x, kernel, strides, pads, precision)
+
+
+def in_pairs_of_outputs(x, kernel, strides, pads, precision):
     """Computes two outputs side by side as the channels of one, which takes XLA to its newer routine.
 
     The kernel is at two places of a window that is a column wider, in steps of two columns: a third more operations.
+    The stride is 1, the output's width even.
     """
     places = [jnp.pad(kernel, ((0, 0), place, (0, 0), (0, 0))) for place in ((0, 1), (1, 0))]
     weights = jnp.stack(places, axis=3).reshape(*places[0].shape[:3], -1)
     out = lax.conv_general_dilated(x, weights, (1, 2), pads, dimension_numbers=_NHWC, precision=precision)
     batch, height, pairs, _ = out.shape
     return out.reshape(batch, height, 2 * pairs, -1)
-
-
-def _takes_old_routine(x, kernel, strides, dilation):
-    """Returns whether XLA takes its older routine where the newer one is faster: before JAX 0.12."""
-    few = all(14 <= channels <= _OLD_ROUTINE_CHANNELS for channels in kernel.shape[2:])
-    plain = x.dtype == jnp.float32 and kernel.shape[0] * kernel.shape[1] >= 9 and strides == dilation == (1, 1)
-    return few and plain and jax.__version_info__ < (0, 12)

@@ -13,35 +13,20 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
-from fcnn.ops import blocks, machine
-from fcnn.ops.products import pad_images
+from fcnn.ops.cpu import blocks
+from fcnn.ops.cpu.products import pad_images
 
-# Products narrower than this are faster than mixing pixels for them; with AVX-512, those as narrow on both sides.
-_CHANNELS = 64
-# There is four times as much to compile as for XLA's convolution, a second for each; with fewer multiply-adds, a step
-# saves a millisecond or two.
-_MULTIPLY_ADDS = 10**9
 # What the tiles of the images that are worked on at once may take; four times their images.
 _TILE_BYTES = 2**26
 
 
-def pays(x_shape, kernel_shape, strides, pads, dtype) -> bool:
-    """Returns whether a convolution is faster this way on a CPU: measured in experiments/benchmarks/convolution.py."""
-    if tuple(kernel_shape[:2]) != (3, 3) or strides != (1, 1) or min(kernel_shape[2:]) < _CHANNELS:
-        return False
-    if machine.has_avx512() and max(kernel_shape[2:]) < 2 * _CHANNELS:
-        return False
-    if dtype not in (jnp.float32, jnp.bfloat16) or min(low for pad in pads for low in pad) < 0:
-        return False
-    return x_shape[0] * math.prod(_out_size(x_shape, pads)) * math.prod(kernel_shape) >= _MULTIPLY_ADDS
-
-
-def convolution(x, kernel, pads, precision, in_axis=0):
+def convolution(x, kernel, strides, pads, precision, in_axis=0):
     """Computes a convolution of stride 1.
 
     Args:
         x: images.
         kernel: weights.
+        strides: (1, 1).
         pads: padding.
         precision: of the products.
         in_axis: which of the kernel's channel axes meets the images' channels; the other gives the output's. A product
@@ -72,12 +57,14 @@ def convolution(x, kernel, pads, precision, in_axis=0):
     return blocks.map_images(of_images, x, images_at_once(x.shape, kernel.shape, pads))
 
 
-def kernel_gradient(x, out_gradient, *, pads, precision):
+def kernel_gradient(x, out_gradient, *, kernel_shape, strides, pads, precision):
     """Computes the gradient of a convolution of stride 1 to its kernel.
 
     Args:
         x: images, as few as `images_at_once` says.
         out_gradient: gradient to the convolution's output.
+        kernel_shape: shape of the kernel.
+        strides: (1, 1).
         pads: padding.
         precision: of the products.
 

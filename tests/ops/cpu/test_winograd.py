@@ -6,7 +6,9 @@ import pytest
 from jax import lax
 
 from fcnn import ops
-from fcnn.ops import machine, winograd
+from fcnn.ops import machine
+from fcnn.ops.cpu import plan, winograd
+from fcnn.ops.cpu.choice import Convolution
 
 KERNEL = (3, 3, 64, 72)
 NO_PADDING = ((0, 0), (0, 0))
@@ -26,8 +28,8 @@ def relative_error(found, expected):
 
 @pytest.fixture
 def on_small_images(monkeypatch):
-    monkeypatch.setattr(winograd, "_MULTIPLY_ADDS", 0)
-    monkeypatch.setattr(machine, "has_avx512", lambda: False)
+    monkeypatch.setattr(plan, "_WINOGRAD_MULTIPLY_ADDS", 0)
+    monkeypatch.setattr(machine, "cpu_flags", lambda *_: frozenset())
 
 
 @pytest.fixture
@@ -53,7 +55,8 @@ def test_output_and_gradients(size, padding, tile_bytes, kernel, random, monkeyp
     # Three images at once, or all.
     monkeypatch.setattr(winograd, "_TILE_BYTES", tile_bytes)
     x = images(random, 9, *size, 64)
-    assert winograd.pays(x.shape, KERNEL, (1, 1), padding, x.dtype)
+    convolution = Convolution(x.shape, KERNEL, (1, 1), padding, x.dtype)
+    assert plan.plan_output(convolution, machine.this_cpu()).name == "winograd"
     cotangent = images(random, *stock(x, kernel, padding).shape)
 
     def forward_and_backward(conv, x, kernel):
@@ -68,7 +71,7 @@ def test_output_and_gradients(size, padding, tile_bytes, kernel, random, monkeyp
 
 def test_fewer_products_are_made(kernel, random):
     x, padding = images(random, 8, 16, 16, 64), ((1, 1), (1, 1))
-    program = str(jax.make_jaxpr(lambda x, k: winograd.convolution(x, k, padding, None))(x, kernel))
+    program = str(jax.make_jaxpr(lambda x, k: winograd.convolution(x, k, (1, 1), padding, None))(x, kernel))
     assert program.count("dot_general[") == 16
     assert program.count("conv_general_dilated") == 0
     # Each has a row for a tile of 2x2 outputs, which plain sums need 36 for.
@@ -78,7 +81,8 @@ def test_fewer_products_are_made(kernel, random):
 @pytest.mark.usefixtures("on_small_images")
 def test_forward_mode_and_second_derivatives(kernel, random):
     x, direction, padding = images(random, 4, 16, 16, 64), images(random, 4, 16, 16, 64), ((1, 1), (1, 1))
-    assert winograd.pays(x.shape, KERNEL, (1, 1), padding, x.dtype)
+    convolution = Convolution(x.shape, KERNEL, (1, 1), padding, x.dtype)
+    assert plan.plan_output(convolution, machine.this_cpu()).name == "winograd"
 
     def loss(conv):
         return lambda x: jnp.sum(jnp.tanh(conv(x, kernel, padding) / 24))
@@ -101,28 +105,3 @@ def test_inside_vmap_scan_and_checkpoint(kernel, random):
         return jax.jit(jax.grad(jax.checkpoint(lambda k: jnp.sum(conv(x[0], k, padding) ** 2))))(kernel)
 
     assert relative_error(gradient(ours), gradient(stock)) <= 5e-6
-
-
-@pytest.mark.parametrize(
-    ("x_shape", "kernel_shape", "strides", "pads", "dtype", "expected"),
-    [
-        ((16, 56, 56, 64), (3, 3, 64, 64), (1, 1), NO_PADDING, jnp.float32, True),
-        ((16, 56, 56, 64), (5, 5, 64, 64), (1, 1), NO_PADDING, jnp.float32, False),
-        ((16, 56, 56, 64), (3, 3, 64, 64), (2, 2), NO_PADDING, jnp.float32, False),
-        ((16, 56, 56, 64), (3, 3, 64, 64), (1, 1), ((-1, 0), (0, 0)), jnp.float32, False),
-        ((16, 56, 56, 64), (3, 3, 64, 64), (1, 1), NO_PADDING, jnp.bfloat16, True),
-        ((16, 56, 56, 64), (3, 3, 64, 64), (1, 1), NO_PADDING, jnp.float16, False),
-        ((16, 56, 56, 3), (3, 3, 3, 640), (1, 1), NO_PADDING, jnp.float32, False),
-        ((1, 7, 7, 512), (3, 3, 512, 512), (1, 1), NO_PADDING, jnp.float32, False),
-    ],
-)
-def test_where_it_pays(x_shape, kernel_shape, strides, pads, dtype, expected, monkeypatch):
-    monkeypatch.setattr(machine, "has_avx512", lambda: False)
-    assert winograd.pays(x_shape, kernel_shape, strides, pads, dtype) == expected
-
-
-@pytest.mark.parametrize(("out_channels", "expected"), [(64, False), (128, True)])
-def test_with_wide_registers_narrow_products_do_not_pay(out_channels, expected, monkeypatch):
-    monkeypatch.setattr(machine, "has_avx512", lambda: True)
-    x_shape, kernel_shape = (16, 56, 56, 64), (3, 3, 64, out_channels)
-    assert winograd.pays(x_shape, kernel_shape, (1, 1), NO_PADDING, jnp.float32) == expected
