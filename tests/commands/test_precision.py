@@ -28,7 +28,8 @@ def precisions_on_a_gpu(network):
     shape, key = INPUT_SHAPES[network], jax.random.key(0)
     state = jax.eval_shape(lambda key: fcnn.create_state(model, tx, key=key, input_shape=shape), key)
     batch = {"image": jax.ShapeDtypeStruct(shape, jnp.float32), "label": jax.ShapeDtypeStruct((8,), jnp.int32)}
-    lowered = fcnn.make_train_step(model, tx).trace(state, batch).lower(lowering_platforms=("cuda",))
+    step = fcnn.make_train_step(model, tx, platform="gpu")
+    lowered = step.trace(state, batch).lower(lowering_platforms=("cuda",))
     lines = re.findall(r".*stablehlo\.(?:convolution|dot_general).*", lowered.as_text())
     assert len(lines) >= 3 * len([path for path in jax.tree.leaves(state.params) if path.ndim > 1]) - 1
     return [re.findall(r"DEFAULT|HIGHEST|HIGH", line) for line in lines]
