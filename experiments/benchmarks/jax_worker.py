@@ -41,25 +41,7 @@ def stock_round(network: str) -> Callable[[], None]:
     images = np.pad(images, ((0, 0), (room, room), (room, room), (0, 0)))
     batches = list(jnp.asarray(images).reshape(load.steps, load.batch_size, *images.shape[1:]))
     labels = list(jnp.asarray(split.labels).reshape(load.steps, load.batch_size))
-    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    variables = jax.jit(model.init, static_argnames="train")(keys, batches[0][:1], train=True)
-    params, statistics = variables["params"], variables.get("batch_stats", {})
-
-    @partial(jax.jit, donate_argnums=(0, 1, 2))
-    def step(params, statistics, opt_state, images, labels):
-        def mean_loss(params):
-            logits, updates = model.apply(
-                {"params": params, "batch_stats": statistics},
-                images, train=True, rngs={"dropout": keys["dropout"]}, mutable=["batch_stats"],
-            )  # fmt: skip
-            loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-            return loss, updates.get("batch_stats", {})
-
-        (loss, statistics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params)
-        updates, opt_state = tx.update(gradients, opt_state, params)
-        return optax.apply_updates(params, updates), statistics, opt_state, loss
-
-    state = [params, statistics, tx.init(params)]
+    step, state = stock_networks.make_step(model, tx), stock_networks.begin(model, tx, batches[0][:1])
 
     def run():
         for batch, label in zip(batches, labels, strict=True):

@@ -14,16 +14,15 @@ it.
 """
 
 import statistics
-import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import jax
 import tyro
+from turns import StoppedError, take_turns
 from workloads import WORKLOADS
 
 import fcnn
@@ -71,40 +70,23 @@ class Measured(NamedTuple):
     memory: int
 
 
-def ask(worker: subprocess.Popen[str]) -> str:
-    """Returns what a process answers after a round, nothing if it has stopped."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write("round\n")
-    worker.stdin.flush()
-    return worker.stdout.readline()
-
-
 def measure(config: Config) -> dict[str, Measured]:
     """Returns what is measured of each process, round by round in turn, the first round of each left out."""
     load = WORKLOADS[config.network]
-    with ExitStack() as processes:
-        workers = {
-            name: processes.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            )
-            for name, command in commands(config).items()
-        }
+    with take_turns(commands(config)) as workers:
         speeds, memory = {name: [] for name in workers}, {}
         for turn in range(config.rounds + 1):
             for name, worker in workers.items():
-                # The first round of a turn finds the caches full of another's data, and its own threads asleep.
-                answer = ask(worker)
-                start = time.perf_counter()
-                answer = answer and ask(worker)
-                if not answer:
-                    raise fcnn.InputError(f"{name} stopped: run its process by itself to see why")
-                memory[name] = int(answer)
+                try:
+                    # The first round of a turn finds the caches full of another's data, and its own threads asleep.
+                    worker.ask()
+                    start = time.perf_counter()
+                    memory[name] = int(worker.ask())
+                except StoppedError as stop:
+                    raise fcnn.InputError(f"{name} {stop}") from stop
                 if turn > 0:
                     speeds[name].append(load.steps * load.batch_size / (time.perf_counter() - start))
-        for worker in workers.values():
-            worker.communicate()
-    return {name: Measured(speeds[name], memory[name]) for name in workers}
+    return {name: Measured(speeds[name], memory[name]) for name in speeds}
 
 
 def print_table(network: str, measured: dict[str, Measured]) -> None:

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import tyro
@@ -28,6 +28,15 @@ from fcnn.training import NonFiniteLossError
 from fcnn.use import Result
 
 _OLDEST_PROGRAM = 30 * 24 * 3600  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Numerics:
+    """How it computes; the result depends on it, so that it is recorded with the config."""
+
+    precision: Literal["highest"] | None = None
+    """Of products and convolutions in float32: "highest" is float32. Without it, a GPU rounds what it multiplies to
+    TF32, which has 10 bits after the point instead of 23, and a TPU to bfloat16; a CPU computes in float32 anyway."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +81,13 @@ def run_experiment(
     keep_freed_memory()
     console = Console(highlight=False, soft_wrap=True)
     try:
-        config, options = parse(recipes, sys.argv[1:] if arguments is None else arguments)
+        config, numerics, options = parse(recipes, sys.argv[1:] if arguments is None else arguments)
         parallel.initialize_processes(options.coordinator, options.processes, options.process)
         console = console if parallel.is_main_process() else Console(quiet=True)
         if options.compilation_cache:
             _keep_compiled_programs(console)
-        _run_seeds(name, config, options, train, console)
+        with _precision(numerics):
+            _run_seeds(name, config, numerics, options, train, console)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr)
         sys.exit(130)
@@ -86,8 +96,8 @@ def run_experiment(
         sys.exit(2)
 
 
-def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, RunOptions]:
-    """Returns the config and the run's options that a command line asks for.
+def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Numerics, RunOptions]:
+    """Returns the config, how it is computed, and the run's options that a command line asks for.
 
     Args:
         recipes: default configs by name, the first one the default.
@@ -98,10 +108,10 @@ def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Ru
     """
     recipe, rest = _take_recipe(recipes, arguments)
     default = recipes[recipe]
-    fields = [("config", type(default), dataclasses.field(default=default))]
-    fields += [("run", RunOptions, dataclasses.field(default=RunOptions()))]
-    both = dataclasses.make_dataclass("Arguments", fields, frozen=True)
-    known = {field.name.replace("_", "-") for field in (*dataclasses.fields(default), *dataclasses.fields(RunOptions))}
+    parts = {"config": default, "numerics": Numerics(), "run": RunOptions()}
+    fields = [(name, type(part), dataclasses.field(default=part)) for name, part in parts.items()]
+    together = dataclasses.make_dataclass("Arguments", fields, frozen=True)
+    known = {field.name.replace("_", "-") for part in parts.values() for field in dataclasses.fields(part)}
     for argument in rest:
         option = re.match(r"--(?:no-)?([^=]+)", argument)
         if option and option[1].replace("_", "-") not in known | {"help"}:
@@ -112,14 +122,28 @@ def parse(recipes: Mapping[str, Any], arguments: Sequence[str]) -> tuple[Any, Ru
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            parsed = tyro.cli(tyro.conf.OmitArgPrefixes[both], args=rest, description=description)
+            parsed = tyro.cli(tyro.conf.OmitArgPrefixes[together], args=rest, description=description)
     except SystemExit as stop:
         if not stop.code:
             raise
         # Below a title, in a frame.
         lines = [line.strip("╭╮╰╯│─|+- ") for line in complaint.getvalue().splitlines()]
         raise InputError(f"{[line for line in lines if line][1]} (--help lists the options)") from stop
-    return parsed.config, parsed.run
+    return parsed.config, parsed.numerics, parsed.run
+
+
+def _precision(numerics):
+    """Returns a context in which steps are traced with a precision; None leaves what the user has told JAX."""
+    precision = numerics.precision
+    return contextlib.nullcontext() if precision is None else jax.default_matmul_precision(precision)
+
+
+def _recorded(config, numerics):
+    """Returns all that the result depends on, as one dataclass."""
+    settings = {
+        field.name: getattr(part, field.name) for part in (numerics, config) for field in dataclasses.fields(part)
+    }
+    return dataclasses.make_dataclass("Settings", settings)(**settings)
 
 
 def _keep_compiled_programs(console):
@@ -166,7 +190,7 @@ def _take_recipe(recipes, arguments):
     return recipe, rest
 
 
-def _run_seeds(name, config, options, train, console):
+def _run_seeds(name, config, numerics, options, train, console):
     if options.seeds < 1:
         raise InputError(f"--seeds must be at least 1, got {options.seeds}")
     top = options.run_folder or Path("runs") / name
@@ -175,7 +199,7 @@ def _run_seeds(name, config, options, train, console):
         folder = top if options.seeds == 1 else top / f"seed_{seed}"
         seeded = dataclasses.replace(config, seed=seed)
         if parallel.is_main_process():
-            open_run(folder, seeded, resume=options.resume, overwrite=options.overwrite)
+            open_run(folder, _recorded(seeded, numerics), resume=options.resume, overwrite=options.overwrite)
         parallel.wait_for_all(f"run folder of seed {seed}")
         try:
             results.append(_result(train(seeded, folder, console)))

@@ -1,5 +1,6 @@
 """The report of a run: curves, kernels and feature maps on one page, and what its task shows beside them."""
 
+from fcnn.report.bars import Bar, draw_bars
 from fcnn.report.classification import (
     Mistakes,
     Predictions,
@@ -27,6 +28,7 @@ from fcnn.report.write import save_picture, write_report
 
 __all__ = [
     "LOSS",
+    "Bar",
     "FeatureMap",
     "Mistakes",
     "Panel",
@@ -35,6 +37,7 @@ __all__ = [
     "SegmentedImage",
     "comparison_table",
     "confusion_matrix",
+    "draw_bars",
     "draw_comparison",
     "draw_overlay",
     "draw_predicted_masks",
