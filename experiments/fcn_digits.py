@@ -1,7 +1,7 @@
 """Fully convolutional networks on scenes of digits: skips sharpen (Long, Shelhamer and Darrell 2015).
 
 python experiments/fcn_digits.py                     # two minutes on two cores
-python experiments/fcn_digits.py --recipe accurate   # the finest form to a mean IoU of 0.9
+python experiments/fcn_digits.py --recipe accurate   # ten minutes, a mean IoU of 0.86 instead of 0.80
 """
 
 import json
