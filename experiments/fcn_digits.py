@@ -91,6 +91,7 @@ def learn(config, name, model, examples, epochs, folder, console, *, task=None, 
 def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     """Trains the classifier, the plain network and the forms; returns the mean IoU of each on the test scenes."""
     data = fcnn.load_dataset("mnist", validation=5000)
+    assert data.validation is not None  # as asked for
     counts = (config.scenes, config.held_out_scenes, config.held_out_scenes)
     scenes, validation, test = (
         fcnn.data.digit_scenes(
@@ -113,7 +114,7 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
     coarsest, *_, finest = forms
     key, input_shape = jax.random.key(config.seed), (1, *scenes["image"].shape[1:])
     start = from_classifier(forms[coarsest], state.variables, key, input_shape)
-    shown, measured, masks = {"image": test["image"][:5]}, {}, {}
+    shown, trained, measured, masks = {"image": test["image"][:5]}, {}, {}, {}
     task = fcnn.tasks.segmentation(num_classes=len(CLASSES))
     for name, model in {"plain": Plain(), **forms}.items():
         epochs = dict(zip(forms, config.epochs, strict=True)).get(name, config.epochs[-1])
@@ -122,10 +123,12 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
         state, step = learn(config, name, model, scenes, epochs, folder, console, task=task,
                             start=start if name in forms else None, validation=validation)  # fmt: skip
         start = jax.device_get(state.variables) if name in forms else start
+        trained[name] = state, step.evaluation
         measured[name] = fcnn.evaluate(state, step.evaluation, test, batch_size=250)
         masks[name] = fcnn.predict(state, step.evaluation, shown, batch_size=5).argmax(axis=-1)
 
-    fcnn.conclude_run(run_folder, state, step.evaluation, test, title=f"FCN-{finest} on scenes of digits",
+    state, evaluation = trained[finest]
+    fcnn.conclude_run(run_folder, state, evaluation, test, title=f"FCN-{finest} on scenes of digits",
                       class_names=CLASSES, batch_size=250, examined="test scenes", console=console)  # fmt: skip
     write_file(run_folder / "forms.json", json.dumps(measured, indent=2) + "\n")
     figure = draw_predicted_masks(shown["image"], test["label"][:5], masks, CLASSES)

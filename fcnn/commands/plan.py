@@ -51,7 +51,7 @@ class Plan:
                 rows.append((layer.name, shape, part, name, choice.why))
                 # What comes below a layer's name is of the same layer.
                 layer, shape = layer._replace(name=""), ""
-            if layer.convolution in times:
+            if layer.convolution is not None and layer.convolution in times:
                 measured = ", ".join(f"{name} {value:.2f}" for name, value in times[layer.convolution].items())
                 rows.append(("", "", "milliseconds", measured, ""))
         widths = [max(len(row[i]) for row in rows if row[2] != "milliseconds") for i in range(4)]

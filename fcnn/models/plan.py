@@ -69,19 +69,19 @@ def plan_network(
     return found
 
 
-def _parts(module: nn.Module, x: Any, dtype: DTypeLike, cpu: Cpu) -> tuple[dict[str, Choice], Convolution | None]:
+def _parts(module: Any, x: Any, dtype: DTypeLike, cpu: Cpu) -> tuple[dict[str, Choice], Convolution | None]:
     """Returns the choices for a layer, and the convolution that it is; no choices where there is none to make."""
     if isinstance(module, layers.Conv | layers.PooledConv) and x.ndim == 4:
-        rows, columns, *_ = (*module.kernel_size,)
-        down, right = _pair(getattr(module, "strides", 1))
+        layer: Any = module
+        kernel, strides = tuple(layer.kernel_size), _pair(getattr(module, "strides", 1))
         dilation = _pair(getattr(module, "kernel_dilation", 1))
-        seen = tuple(d * (k - 1) + 1 for k, d in zip((rows, columns), dilation, strict=True))
+        seen = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
         padding = module.padding
         if not isinstance(padding, str):
-            padding = [(n, n) if isinstance(n, int) else tuple(n) for n in _pair(padding)]
-        pads = explicit_padding(x.shape[1:3], seen, (down, right), padding)
-        kernel_shape = (rows, columns, x.shape[-1], module.features)
-        convolution = Convolution(tuple(x.shape), kernel_shape, (down, right), pads, jnp.dtype(dtype))
+            padding = [_pair(pads) for pads in _pair(padding)]
+        pads = explicit_padding(x.shape[1:3], seen, strides, padding)
+        kernel_shape = (*kernel, x.shape[-1], module.features)
+        convolution = Convolution(tuple(x.shape), kernel_shape, strides, pads, jnp.dtype(dtype))
         if isinstance(module, layers.PooledConv):
             pooled = plans.plan_convolution_with_pool(convolution, module.window)
             if pooled.name != "one after the other":
@@ -103,5 +103,6 @@ def _parts(module: nn.Module, x: Any, dtype: DTypeLike, cpu: Cpu) -> tuple[dict[
     return {}, None
 
 
-def _pair(value):
-    return (value, value) if isinstance(value, int) or value is None else tuple(value)
+def _pair(value: Any) -> tuple[Any, Any]:
+    """Returns two values for height and width, of which Flax takes one for both."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -63,5 +63,5 @@ def current_target() -> Target:
 
 
 def _default_platform():
-    device = jax.config.jax_default_device
+    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
     return jax.default_backend() if device is None else getattr(device, "platform", device)

@@ -59,8 +59,6 @@ def _milliseconds(functions, *arrays):
     for _ in range(_ROUNDS):
         for name, function in functions.items():
             start = time.perf_counter()
-            for _ in range(calls[name]):
-                out = function(*arrays)
-            jax.block_until_ready(out)
+            jax.block_until_ready([function(*arrays) for _ in range(calls[name])])
             times[name].append(1e3 * (time.perf_counter() - start) / calls[name])
     return {name: statistics.median(values) for name, values in times.items()}

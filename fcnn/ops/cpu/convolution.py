@@ -105,7 +105,8 @@ def _tangent(strides, pads, precision, cpu, primals, tangents):
         function = partial(
             _TO_KERNEL[plan.to_kernel.name], kernel_shape=kernel.shape, strides=strides, pads=pads, precision=precision
         )
-        sums = blocks.sum_over_images(function, (x, out_gradient), plan.to_kernel.size, kernel.shape)
+        size = plan.to_kernel.size or len(x)
+        sums = blocks.sum_over_images(function, (x, out_gradient), size, kernel.shape)
         return sums.astype(kernel.dtype)
 
     def part(choice, gradient, x, kernel, tangent):
