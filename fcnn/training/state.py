@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, Key, PyTree
 
+from fcnn.draws import draw_together
+
 # What a random key is for: the first address folded into the root key; the second is the step.
 PARAMETERS, DROPOUT, AUGMENTATION = 0, 1, 2
 
@@ -65,16 +67,15 @@ def create_state(
         InputError: if the network cannot take such images.
     """
 
-    def initialise(key, variables):
+    def initialise(parameters, key, variables):
         # Copies, because the step will donate its state, and the caller's variables are the caller's.
         start = jax.tree.map(jnp.copy, variables)
         if start is None:
-            parameters = jax.random.fold_in(key, PARAMETERS)
             images = jnp.zeros(tuple(input_shape), jnp.float32)
             start = model.init({"params": parameters, "dropout": parameters}, images, train=True)
         params, batch_stats = start["params"], start.get("batch_stats", {})
         average = {"params": params, "batch_stats": batch_stats} if ema else None
         return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), average, key)
 
-    # One compiled program, whose outputs are buffers of their own: the step donates them.
-    return jax.jit(initialise)(key, variables)
+    # Compiled, so that each array of the state has memory of its own: the step donates it.
+    return draw_together(initialise)(jax.random.fold_in(key, PARAMETERS), key, variables)
