@@ -1,192 +1,142 @@
-"""Random arrays, many of which are drawn by one program."""
+"""Random arrays, one by one or many at once, with the same numbers."""
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax import lax
-from jax.extend import core
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Shaped
 
 _BLOCK = 4096
-# Blocks that a call draws, and of these at a time: enough for all cores, few enough for their caches.
-_BLOCKS_A_CALL, _BLOCKS_AT_A_TIME = 256, 8
-# Numbers in an array that is computed where it stays: to copy it from the host takes longer than another compilation.
-_LARGE = 2**24
+_ALIGNMENT = 64
+# Blocks that the program of `draw_arrays` draws, of these at a time, and in host memory: as fits into caches.
+_BLOCKS_A_CALL, _BLOCKS_AT_A_TIME, _BLOCKS_ON_HOST = 64, 8, 1024
 
 
 @partial(jax.jit, static_argnames="shape")
 def scaled_normal_array(key: Key[Array, ""], deviation: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Returns Gaussian numbers with a mean of 0; `draw_together` draws many such arrays at once.
+    """Returns Gaussian numbers with a mean of 0.
 
-    The numbers come in blocks, each with a key of its own, so that they do not depend on how many are drawn at once.
+    They come in blocks, each with a key of its own, so that they do not depend on how many are drawn at once. XLA
+    compiles the same for each block, not for each shape.
 
     Args:
         key: what they are drawn with.
         deviation: their standard deviation.
         shape: of the array.
     """
-    at_a_time = _BLOCKS_AT_A_TIME if _is_threefry(key) else None
+    at_a_time = _BLOCKS_AT_A_TIME if is_threefry(key) else None
     numbers = np.arange(_count_blocks(shape))
     blocks = lax.map(lambda number: _draw_block(key, number, deviation), numbers, batch_size=at_a_time)
     return blocks.reshape(-1)[: math.prod(shape)].reshape(shape)
 
 
-def draw_together(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function compiled, as by `jax.jit`, with the same results to the last bit, in much less time.
+class Draw(NamedTuple):
+    """What `scaled_normal_array` is called with: its key is `fold_in(key, data)`.
 
-    XLA takes 20 ms on a CPU to compile the derivation of a key, 100 ms for a random array and 10 ms for one of zeros,
-    and the state of a network has hundreds of them. So the function is traced, and what its results do not need is left
-    out, such as the layers where a network is initialised. One program, the same for every function, draws all
-    arrays of `scaled_normal_array`; the host makes those of a constant; a second program computes all else as it is
-    written.
-
-    Args:
-        function: from a random key, which is not itself drawn with but folded, and other arrays, to arrays.
+    Attributes:
+        data: what is folded into the common key.
+        deviation: the standard deviation.
+        shape: of the array.
     """
 
-    def together(key, *arguments):
-        if isinstance(key, jax.core.Tracer):  # A part of a function that is compiled.
-            return function(key, *arguments)
-        traced, shapes = jax.make_jaxpr(function, return_shape=True)(key, *arguments)
-        if traced.effects or not _is_threefry(key):  # Effects keep their order.
-            return jax.jit(function)(key, *arguments)
-        return jax.tree.unflatten(jax.tree.structure(shapes), _evaluate(traced, key, *jax.tree.leaves(arguments)))
-
-    return together
+    data: int
+    deviation: float
+    shape: tuple[int, ...]
 
 
-def _is_threefry(key):
-    """Returns whether keys give the same numbers one by one and many at once; with other generators they do not."""
+def draw_arrays(key: Key[Array, ""], draws: Sequence[Draw]) -> Iterator[Float[np.ndarray, "..."]]:
+    """Yields the arrays of many calls of `scaled_normal_array`, to the last bit, by one program for all shapes.
+
+    Args:
+        key: what the keys are folded from; of the generator threefry.
+        draws: the calls.
+
+    Yields:
+        An array in memory that the next one may take, as of `unaligned_array`.
+    """
+    memory = unaligned_array((0, _BLOCK), np.float32)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for window in _windows(draws):
+            counts = [_count_blocks(draw.shape) for draw in window]
+            if sum(counts) > len(memory):
+                memory = unaligned_array((sum(counts), _BLOCK), np.float32)
+            _fill(memory[: sum(counts)], key, window, counts, threads)
+            for draw, end, count in zip(window, np.cumsum(counts), counts, strict=True):
+                yield memory[end - count : end].reshape(-1)[: math.prod(draw.shape)].reshape(draw.shape)
+
+
+def unaligned_array(shape: tuple[int, ...], dtype: np.dtype | type) -> Shaped[np.ndarray, "..."]:
+    """Returns host memory that JAX copies, as it does where the memory begins at no multiple of 64 bytes.
+
+    Otherwise a CPU device takes it as its own, even where `device_put` is told not to (seen with JAX 0.10 and 0.12).
+
+    Args:
+        shape: of the array.
+        dtype: type of its numbers.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT + dtype.itemsize, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT + dtype.itemsize
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def is_threefry(key: Array) -> bool:
+    """Returns whether keys give the same numbers one by one and many at once; those of other generators do not."""
     return str(jax.random.key_impl(key)) == "threefry2x32"
 
 
-def _evaluate(traced, key, *arguments):
-    """Returns the results of a traced function, each in memory of its own."""
-    jaxpr = traced.jaxpr
-    made = _make(_needed(jaxpr.eqns, jaxpr.outvars), jaxpr.invars[0], key)
-    others = [atom for atom in jaxpr.outvars if not _is_in(made, atom)]
-    rest = _needed([equation for equation in jaxpr.eqns if equation.outvars[0] not in made], others)
-    inputs = {atom: made[atom] for equation in rest for atom in equation.invars if _is_in(made, atom)}
-    # The key is a result as well: it tells where a compiled function puts what it computes with such arguments.
-    computed = jaxpr.replace(eqns=rest, invars=[*jaxpr.invars, *inputs], outvars=[jaxpr.invars[0], *others])
-    compute = jax.jit(core.jaxpr_as_fun(core.ClosedJaxpr(computed, traced.consts)))
-    where, *results = compute(key, *arguments, *inputs.values())
-    results = iter(results)
-    place = partial(jax.device_put, device=where.sharding if where.committed else None, may_alias=False)
-    return [place(made[atom]) if _is_in(made, atom) else next(results) for atom in jaxpr.outvars]
+def _windows(draws):
+    """Yields the draws in groups, each as large as host memory is meant to be, or a single larger one."""
+    window, blocks = [], 0
+    for draw in draws:
+        if window and blocks + _count_blocks(draw.shape) > _BLOCKS_ON_HOST:
+            yield window
+            window, blocks = [], 0
+        window.append(draw)
+        blocks += _count_blocks(draw.shape)
+    if window:
+        yield window
 
 
-def _make(equations, root, key) -> dict[core.Var, np.ndarray]:
-    """Returns the arrays that are made without a program of their own: drawn ones, and constant ones."""
-    folded = {equation.outvars[0]: _literal(equation) for equation in equations if _is_fold_of(root, equation)}
-    draws = [equation for equation in equations if _is_draw(equation, folded)]
-    drawn = _draw(
-        key,
-        [folded[equation.invars[0]] for equation in draws],
-        [_literal(equation) for equation in draws],
-        [equation.outvars[0].aval.shape for equation in draws],
-    )
-    made = dict(zip((equation.outvars[0] for equation in draws), drawn, strict=True))
-    return made | _repeat_numbers([equation for equation in equations if _is_constant(equation)])
-
-
-def _repeat_numbers(equations):
-    """Returns constant arrays, all those of a number in the same memory."""
-    pools, made = {}, {}
-    for equation in sorted(equations, key=lambda equation: -equation.outvars[0].aval.size):
-        number, result = np.asarray(equation.invars[0].val).item(), equation.outvars[0].aval
-        if (number, result.dtype) not in pools:
-            pools[number, result.dtype] = np.full(result.size, number, result.dtype)
-        made[equation.outvars[0]] = pools[number, result.dtype][: result.size].reshape(result.shape)
-    return made
-
-
-def _needed(equations, results):
-    """Returns the equations on which results depend, in their order."""
-    wanted = set(filter(_is_variable, results))
-    needed = []
-    for equation in reversed(equations):
-        if not wanted.isdisjoint(equation.outvars):
-            needed.append(equation)
-            wanted.update(filter(_is_variable, equation.invars))
-    return needed[::-1]
-
-
-def _is_variable(atom):
-    return not isinstance(atom, core.Literal)
-
-
-def _is_in(variables, atom):
-    return _is_variable(atom) and atom in variables
-
-
-def _is_fold_of(root, equation):
-    return (
-        equation.primitive.name == "random_fold_in"
-        and equation.invars[0] is root
-        and not _is_variable(equation.invars[1])
-    )
-
-
-def _is_draw(equation, folded):
-    return (
-        equation.params.get("name") == scaled_normal_array.__name__
-        and not _is_variable(equation.invars[1])
-        and _is_in(folded, equation.invars[0])
-        and equation.outvars[0].aval.size < _LARGE
-    )
-
-
-def _is_constant(equation):
-    """Returns whether an equation only repeats a number."""
-    (source, *sizes), result = equation.invars, equation.outvars[0].aval
-    if equation.primitive.name != "broadcast_in_dim" or _is_variable(source) or sizes:
-        return False
-    return result.size < _LARGE and not result.weak_type
-
-
-def _literal(equation):
-    """Returns the number that stands beside a key."""
-    return equation.invars[1].val
-
-
-def _draw(key, data, deviations, shapes) -> list[np.ndarray]:
-    """Returns `scaled_normal_array(fold_in(key, data), deviation, shape)` for all data, deviations and shapes."""
-    counts = [_count_blocks(shape) for shape in shapes]
-    ends = np.cumsum([0, *counts])
+def _fill(memory, key, draws, counts, threads):
+    """Draws the blocks of arrays into host memory."""
     rows = (
-        np.repeat(np.array(data, np.uint32), counts),
-        np.repeat(np.array(deviations, np.float32), counts),
-        np.arange(ends[-1]) - np.repeat(ends[:-1], counts),
+        np.repeat(np.array([draw.data for draw in draws], np.uint32), counts),
+        np.repeat(np.array([draw.deviation for draw in draws], np.float32), counts),
+        np.concatenate([np.arange(count) for count in counts]),
     )
-    blocks = np.empty((ends[-1], _BLOCK), np.float32)
-    for start in range(0, len(blocks), _BLOCKS_A_CALL):
+
+    def fill_part(start):
         part = [row[start : start + _BLOCKS_A_CALL] for row in rows]
         missing = _BLOCKS_A_CALL - len(part[0])
         drawn = _draw_blocks(key, *(np.pad(row, (0, missing)) for row in part))
-        blocks[start : start + _BLOCKS_A_CALL] = np.asarray(drawn)[: len(part[0])]
-    return [
-        blocks[start:end].reshape(-1)[: math.prod(shape)].reshape(shape)
-        for start, end, shape in zip(ends[:-1], ends[1:], shapes, strict=True)
-    ]
+        memory[start : start + _BLOCKS_A_CALL] = np.asarray(drawn)[: len(part[0])]
+
+    # XLA draws on one core.
+    list(threads.map(fill_part, range(0, len(memory), _BLOCKS_A_CALL)))
 
 
 @jax.jit
 def _draw_blocks(key, data, deviations, numbers):
-    return lax.map(
-        lambda row: _draw_block(jax.random.fold_in(key, row[0]), row[2], row[1]),
-        (data, deviations, numbers),
-        batch_size=_BLOCKS_AT_A_TIME,
-    )
+    def draw(row):
+        data, deviation, number = row
+        return _draw_block(jax.random.fold_in(key, data), number, deviation)
+
+    return lax.map(draw, (data, deviations, numbers), batch_size=_BLOCKS_AT_A_TIME)
+
+
+def _draw_block(key, number, deviation):
+    numbers = jax.random.normal(jax.random.fold_in(key, number), (_BLOCK,))
+    # Without the barrier, XLA may join the deviation with a factor within `normal`, and round in another way.
+    return deviation * lax.optimization_barrier(numbers)
 
 
 def _count_blocks(shape):
     return -(-math.prod(shape) // _BLOCK)
-
-
-def _draw_block(key, number, deviation):
-    return deviation * jax.random.normal(jax.random.fold_in(key, number), (_BLOCK,))

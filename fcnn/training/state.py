@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, Key, PyTree
 
-from fcnn.draws import draw_together
+from fcnn.initial import make_initial
 
 # What a random key is for: the first address folded into the root key; the second is the step.
 PARAMETERS, DROPOUT, AUGMENTATION = 0, 1, 2
@@ -78,4 +78,4 @@ def create_state(
         return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), average, key)
 
     # Compiled, so that each array of the state has memory of its own: the step donates it.
-    return draw_together(initialise)(jax.random.fold_in(key, PARAMETERS), key, variables)
+    return make_initial(initialise, jax.random.fold_in(key, PARAMETERS), key, variables)
