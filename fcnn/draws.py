@@ -19,7 +19,9 @@ _BLOCKS_A_CALL, _BLOCKS_AT_A_TIME, _BLOCKS_ON_HOST = 64, 8, 1024
 
 
 @partial(jax.jit, static_argnames="shape")
-def scaled_normal_array(key: Key[Array, ""], deviation: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
+def scaled_normal_array(
+    key: Key[Array, ""], deviation: float | Float[Array, ""], shape: tuple[int, ...]
+) -> Float[Array, "..."]:
     """Returns Gaussian numbers with a mean of 0.
 
     They come in blocks, each with a key of its own, so that they do not depend on how many are drawn at once. XLA
