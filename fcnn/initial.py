@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
-from fcnn.draws import Draw, draw_arrays, is_threefry, scaled_normal_array, unaligned_array
+from fcnn.draws import Draw, draw_arrays, is_threefry, unaligned_array
 
 # Numbers in an array that is computed where it stays: to copy it from the host takes longer than a compilation.
 _LARGE = 2**24
@@ -28,7 +30,7 @@ def make_initial(function: Callable[..., Any], key: jax.Array, *arguments: Any) 
         key: the first argument.
         *arguments: the others.
     """
-    if isinstance(key, jax.core.Tracer):  # This is a part of a function that is compiled.
+    if isinstance(key, Tracer):  # This is a part of a function that is compiled.
         return function(key, *arguments)
     traced, shapes = jax.make_jaxpr(function, return_shape=True)(key, *arguments)
     if traced.effects or not is_threefry(key):  # Effects keep their order.
@@ -57,13 +59,20 @@ def _evaluate(traced, key, arguments):
     def place(atom, array):
         return jax.block_until_ready([jax.device_put(array, device) for _ in range(uses[atom])])
 
-    drawn = draw_arrays(key, [_as_draw(equation, folds) for equation in draws.values()])
+    drawn = draw_arrays(_on_one_device(key), [_as_draw(equation, folds) for equation in draws.values()])
     placed = {atom: place(atom, array) for atom, array in zip(draws, drawn, strict=True)}
     placed |= {atom: place(atom, array) for atom, array in _repeated(repeats)}
     jaxpr = jaxpr.replace(eqns=rest, invars=[*jaxpr.invars, *inputs], outvars=others)
     compute = jax.jit(core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, traced.consts)))
     computed = iter(compute(key, *arguments, *(placed[atom].pop() for atom in inputs)))
     return [placed[atom].pop() if _is_in(made, atom) else next(computed) for atom in traced.jaxpr.outvars]
+
+
+def _on_one_device(key):
+    """Returns a key with which each process draws by itself what all of them hold."""
+    if len(key.devices()) == 1:
+        return key
+    return jax.random.wrap_key_data(jnp.asarray(np.asarray(jax.random.key_data(key))), impl="threefry2x32")
 
 
 def _repeated(repeats):
@@ -109,7 +118,7 @@ def _is_fold_of(root, equation):
 def _is_draw(equation, folds):
     """Returns whether an equation is a call of `scaled_normal_array` with a folded key."""
     return (
-        equation.params.get("name") == scaled_normal_array.__name__
+        equation.params.get("name") == "scaled_normal_array"
         and not _is_variable(equation.invars[1])
         and _is_in(folds, equation.invars[0])
         and equation.outvars[0].aval.size < _LARGE
