@@ -37,7 +37,7 @@ ARROWS = {
     "report": set(),
 }
 # What every room may use.
-TOOLS = {"arrays", "errors", "files", "patterns", "photos"}
+TOOLS = {"arrays", "draws", "errors", "files", "initial", "lazy", "patterns", "photos"}
 
 
 def imports(path):

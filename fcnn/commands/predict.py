@@ -6,14 +6,11 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from fcnn.commands.photos import open_photo, read_lines, refuse_overwriting, write_files
-from fcnn.commands.predict_classes import CLASSIFICATION
-from fcnn.commands.predict_masks import SEGMENTATION
 from fcnn.commands.request import Kind, Request
 from fcnn.errors import InputError
 from fcnn.models import task_of
 from fcnn.pretrained import PUBLISHED_WEIGHTS, EvaluationTransform, load_pretrained, preprocess
 
-_KINDS = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION}
 _MAX_PHOTOS = 64
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -48,7 +45,7 @@ class Predict:
             raise InputError(f"expected from 1 to {_MAX_PHOTOS} photos, found {len(self.photos)}")
         if self.output.suffix != ".png":
             raise InputError(f"{self.output}: expected a name that ends in .png")
-        kind = _KINDS[task_of(self.name)]
+        kind = _kinds()[task_of(self.name)]
         pictures, masks = self._files(kind)
         refuse_overwriting((*pictures, *masks), self.photos)
         images = tuple(open_photo(path) for path in self.photos)
@@ -76,6 +73,14 @@ class Predict:
         if self.masks.exists() and not self.masks.is_dir():
             raise InputError(f"{self.masks}: is no folder, expected one for the masks")
         return pictures, tuple(self.masks / f"{photo.stem}.png" for photo in self.photos)
+
+
+def _kinds():
+    # Only a command that draws waits for the import of Matplotlib.
+    from fcnn.commands.predict_classes import CLASSIFICATION
+    from fcnn.commands.predict_masks import SEGMENTATION
+
+    return {"classification": CLASSIFICATION, "segmentation": SEGMENTATION}
 
 
 def _transform(name: str, weights: Path | None, kind: Kind) -> EvaluationTransform:

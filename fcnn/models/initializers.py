@@ -2,12 +2,10 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 from flax.linen import initializers
-from jax import lax
 
-_BLOCK = 4096
+from fcnn.draws import scaled_normal_array
 
 
 def scaled_normal(gain: float) -> initializers.Initializer:
@@ -19,13 +17,7 @@ def scaled_normal(gain: float) -> initializers.Initializer:
 
     def initialize(key, shape, dtype=jnp.float32):
         deviation = math.sqrt(gain / math.prod(shape[:-1]))
-        # Drawn in blocks of one size: XLA takes a second or more on CPU to compile the generator for each shape, but
-        # compiles a loop's body once for all kernels of a network.
-        count = math.prod(shape)
-        blocks = lax.map(
-            lambda block: jax.random.normal(jax.random.fold_in(key, block), (_BLOCK,)), jnp.arange(-(-count // _BLOCK))
-        )
-        return (deviation * blocks.reshape(-1)[:count].reshape(shape)).astype(dtype)
+        return scaled_normal_array(key, deviation, tuple(shape)).astype(dtype)
 
     return initialize
 

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -11,26 +11,7 @@ from orbax.checkpoint import checkpoint_managers as managers
 
 from fcnn.errors import InputError, unknown_name
 from fcnn.runs.settings import CHECKPOINTS
-
-
-@runtime_checkable
-class State(Protocol):
-    """What is saved: a named tuple of trees of arrays, two of which have a meaning here."""
-
-    @property
-    def step(self) -> Any:
-        """Number of updates done; a checkpoint has it for its name."""
-        ...
-
-    @property
-    def key(self) -> Any:
-        """A random key."""
-        ...
-
-    def _replace(self, **entries: Any) -> Any: ...
-
-
-StateT = TypeVar("StateT", bound=State)
+from fcnn.runs.state import State, StateT
 
 
 def open_checkpoints(run_folder: Path, *, read_only: bool = False) -> ocp.CheckpointManager:

@@ -4,14 +4,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
-
-import orbax.checkpoint as ocp
-from tensorboardX import SummaryWriter
+from typing import Any, NamedTuple
 
 from fcnn import parallel
-from fcnn.runs.checkpoints import State, StateT, open_checkpoints, restore_checkpoint, save_checkpoint
 from fcnn.runs.settings import cannot_write, write_metrics
+from fcnn.runs.state import State, StateT
 
 Rows = list[dict[str, float]]
 
@@ -37,13 +34,13 @@ class Logbook(NamedTuple):
 
     Attributes:
         folder: folder of the run.
-        checkpoints: where the states are saved.
-        events: what TensorBoard reads, written by one process only.
+        checkpoints: where the states are saved: Orbax's manager, or None.
+        events: what TensorBoard reads, written by one process only: a `SummaryWriter`, or None.
     """
 
     folder: Path | None = None
-    checkpoints: ocp.CheckpointManager | None = None
-    events: SummaryWriter | None = None
+    checkpoints: Any = None
+    events: Any = None
 
     def record(self, rows: Rows) -> None:
         """Writes the metrics of all epochs, the last of which is new."""
@@ -56,6 +53,8 @@ class Logbook(NamedTuple):
     def save(self, state: State, progress: Progress, score: float | None = None) -> None:
         """Saves a checkpoint; see `save_checkpoint`."""
         if self.checkpoints is not None:
+            from fcnn.runs.checkpoints import save_checkpoint
+
             save_checkpoint(self.checkpoints, state, progress._asdict(), score)
 
 
@@ -74,6 +73,11 @@ def open_logbook(run_folder: str | Path | None, state: StateT) -> Iterator[tuple
     if run_folder is None:
         yield Logbook(), state, beginning
         return
+    # Only a run with a folder waits for the import of Orbax and TensorBoard.
+    from tensorboardX import SummaryWriter
+
+    from fcnn.runs.checkpoints import open_checkpoints, restore_checkpoint
+
     with ExitStack() as stack:
         try:
             Path(run_folder).mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fcnn.report import report_run
+from fcnn import report
 from fcnn.use.anatomy import Anatomy, as_bytes
 
 
@@ -36,7 +36,7 @@ class ClassificationFindings:
     ) -> Path:
         """Writes the report."""
         logits = np.concatenate(self._logits)
-        return report_run(
+        return report.report_run(
             folder,
             title=title,
             facts=network.facts,

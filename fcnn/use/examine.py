@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from fcnn import report
 from fcnn.arrays import named_arrays
 from fcnn.parallel import is_main_process
-from fcnn.report import report_run
 from fcnn.training import TrainState, predict
 from fcnn.training.evaluate import Examples
 from fcnn.training.pixels import Prepare
@@ -61,7 +61,7 @@ def examine_run(
     if not is_main_process():
         return run_folder / "report.html"
     network = anatomy(model, jax.device_get(state.evaluation_variables), prepare, arrays["image"][0])
-    return report_run(
+    return report.report_run(
         run_folder,
         title=title,
         facts=network.facts,

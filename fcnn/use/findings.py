@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from fcnn.report import metric_panels, report_task
+from fcnn import report
 from fcnn.training import TaskContract
 from fcnn.use.anatomy import Anatomy
 from fcnn.use.classification_findings import ClassificationFindings
@@ -58,10 +58,10 @@ class PlainFindings:
             {f"{best.replace('_', ' ')} of the {self._examined}": f"{metrics[best]:.4g}"} if best in metrics else {}
         )
         others = {name.replace("_", " "): f"{value:.4g}" for name, value in metrics.items() if name != best}
-        return report_task(
+        return report.report_task(
             folder,
             title=title,
-            panels=metric_panels(self._task.best),
+            panels=report.metric_panels(self._task.best),
             headline=headline | others,
             facts=network.facts,
             kernels=network.kernels,

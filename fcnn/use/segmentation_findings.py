@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fcnn.report import SegmentedImage, image_mean_iou, report_segmentation
+from fcnn import report
 from fcnn.use.anatomy import Anatomy, as_bytes
 
 _SHOWN = 6
@@ -19,8 +19,8 @@ class SegmentationFindings:
     def __init__(self, class_names: Sequence[str], examined: str):
         """Takes the names of the classes, and what the examples are."""
         self._class_names, self._examined = class_names, examined
-        self._first: list[SegmentedImage] = []
-        self._worst: list[tuple[float, SegmentedImage]] = []
+        self._first: list[report.SegmentedImage] = []
+        self._worst: list[tuple[float, report.SegmentedImage]] = []
 
     def first_image(self) -> np.ndarray:
         """Returns the first image of the set."""
@@ -33,10 +33,10 @@ class SegmentationFindings:
             # Whatever number stands for pixels without a label.
             label = np.asarray(label, np.int32)
             label = np.where((label >= 0) & (label < classes), label, _IGNORE)
-            example = _without_margin(SegmentedImage(image, label, found))
+            example = _without_margin(report.SegmentedImage(image, label, found))
             if len(self._first) < _SHOWN:
                 self._first.append(example)
-            score = image_mean_iou(example.label, example.prediction, classes, _IGNORE)
+            score = report.image_mean_iou(example.label, example.prediction, classes, _IGNORE)
             if np.isfinite(score):
                 self._worst = sorted([*self._worst, (score, example)], key=lambda pair: pair[0])[:_SHOWN]
 
@@ -45,7 +45,7 @@ class SegmentationFindings:
     ) -> Path:
         """Writes the report."""
         confusion = totals["confusion"]
-        return report_segmentation(
+        return report.report_segmentation(
             folder,
             title=title,
             facts=network.facts,
@@ -61,10 +61,10 @@ class SegmentationFindings:
         )
 
 
-def _without_margin(example: SegmentedImage) -> SegmentedImage:
+def _without_margin(example):
     """Returns an example without the rows and columns at its end that only fill up its batch's size."""
     inside = example.label != _IGNORE
     if not inside.any():
         return example
     rows, columns = (int(np.flatnonzero(inside.any(axis=axis))[-1]) + 1 for axis in (1, 0))
-    return SegmentedImage(*(array[:rows, :columns] for array in example))
+    return report.SegmentedImage(*(array[:rows, :columns] for array in example))

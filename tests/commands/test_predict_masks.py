@@ -51,8 +51,8 @@ def small_sizes(monkeypatch):
     """Photos are seen with the shorter side at 64 pixels, not 520."""
     from fcnn.commands import predict
 
-    kinds = {name: kind._replace(own_size=lambda name: (64, None)) for name, kind in predict._KINDS.items()}
-    monkeypatch.setattr(predict, "_KINDS", kinds)
+    kinds = {name: kind._replace(own_size=lambda name: (64, None)) for name, kind in predict._kinds().items()}
+    monkeypatch.setattr(predict, "_kinds", lambda: kinds)
 
 
 def predicted(folder, *arguments):
@@ -175,6 +175,6 @@ def test_published_weights_see_the_shorter_side_at_520_pixels(folder):
     from fcnn.commands import predict
 
     for name in ("fcn_resnet50", NAME):
-        transform = predict._transform(name, None, predict._KINDS[fcnn.models.task_of(name)])
+        transform = predict._transform(name, None, predict._kinds()[fcnn.models.task_of(name)])
         assert transform.cut(Image.open(folder / "two.jpg")).size == (520, 936)
         assert transform.mean == (0.485, 0.456, 0.406)

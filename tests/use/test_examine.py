@@ -16,7 +16,7 @@ import fcnn
 def drawn(monkeypatch):
     """What the report was given to draw."""
     given = {}
-    report = "fcnn.use.examine.report_run"
+    report = "fcnn.report.report_run"
     monkeypatch.setattr(report, lambda folder, **options: given.update(options) or folder / "page")
     return given
 
