@@ -1,6 +1,6 @@
 """Trains a network in JAX, a round for each line of the standard input: one of throughput.py's processes.
 
-python experiments/benchmarks/jax_worker.py NETWORK stock|fcnn|augmented|returning [float32|bfloat16]
+python experiments/benchmarks/jax_worker.py NETWORK[@SIZExBATCH] stock|fcnn|augmented|returning [float32|bfloat16]
 
 All but stock Flax and `returning` keep the memory that they free, as the experiments do.
 """
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import stock_networks
-from workloads import WORKLOADS, answer_each_line
+from workloads import answer_each_line, workload_of
 
 import fcnn
 from fcnn.training.compiling import compile_ahead
@@ -24,9 +24,9 @@ from fcnn.training.fetch import fetch
 
 def examples_of(network: str) -> fcnn.Split:
     """Returns the examples of a round: digits for LeNet, which are padded to 32x32, noise for the others."""
-    load = WORKLOADS[network]
+    name, load = workload_of(network)
     count = load.steps * load.batch_size
-    if network == "lenet":
+    if name == "lenet":
         return fcnn.Split(*(array[:count] for array in fcnn.load_dataset("mnist").train))
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, load.size, load.size, load.channels), np.uint8)
@@ -35,8 +35,8 @@ def examples_of(network: str) -> fcnn.Split:
 
 def stock_round(network: str) -> Callable[[], None]:
     """Returns a function that does a round of steps in stock Flax, one call a step."""
-    load, split = WORKLOADS[network], examples_of(network)
-    model, tx = stock_networks.NETWORKS[network](load.classes), optax.adam(1e-3)
+    (name, load), split = workload_of(network), examples_of(network)
+    model, tx = stock_networks.NETWORKS[name](load.classes), optax.adam(1e-3)
     images, room = split.images / np.float32(255), (load.size - split.images.shape[1]) // 2
     images = np.pad(images, ((0, 0), (room, room), (room, room), (0, 0)))
     batches = list(jnp.asarray(images).reshape(load.steps, load.batch_size, *images.shape[1:]))
@@ -53,8 +53,8 @@ def stock_round(network: str) -> Callable[[], None]:
 
 def fcnn_round(network: str, dtype: str = "float32", augment: Callable | None = None) -> Callable[[], None]:
     """Returns a function that does a round of steps of fcnn, from pixels on the device."""
-    load, split = WORKLOADS[network], examples_of(network)
-    model = fcnn.create_model(network, num_classes=load.classes, dtype=jnp.dtype(dtype))
+    (name, load), split = workload_of(network), examples_of(network)
+    model = fcnn.create_model(name, num_classes=load.classes, dtype=jnp.dtype(dtype))
     tx = fcnn.make_optimizer("adam", 1e-3)
     mean, std = ((0.1307,), (0.3081,)) if load.channels == 1 else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     prepare = fcnn.make_prepare(mean, std, size=(load.size, load.size))
@@ -62,7 +62,7 @@ def fcnn_round(network: str, dtype: str = "float32", augment: Callable | None = 
     examples = {"image": jnp.asarray(split.images), "label": jnp.asarray(split.labels)}
     indices = np.arange(len(split.labels), dtype=np.int32).reshape(load.steps, load.batch_size)
     # LeNet's steps are so short that they are done in one call.
-    calls = [indices] if network == "lenet" else list(indices[:, None])
+    calls = [indices] if name == "lenet" else list(indices[:, None])
     shape = (1, load.size, load.size, load.channels)
     state = [fcnn.create_state(model, tx, key=jax.random.key(0), input_shape=shape)]
     compile_ahead(steps, *state, examples, calls[0])
@@ -84,8 +84,8 @@ def fcnn_round(network: str, dtype: str = "float32", augment: Callable | None = 
 
 def pixels_round(network: str, dtype: str = "float32") -> Callable[[], None]:
     """Returns a function that does a round of steps of a network that labels pixels, by SGD, one call a step."""
-    load, random = WORKLOADS[network], np.random.default_rng(0)
-    model = fcnn.create_model(network, num_classes=load.classes, dtype=jnp.dtype(dtype))
+    (name, load), random = workload_of(network), np.random.default_rng(0)
+    model = fcnn.create_model(name, num_classes=load.classes, dtype=jnp.dtype(dtype))
     tx = optax.sgd(0.01, momentum=0.9)
     shape = (load.steps, load.batch_size, load.size, load.size)
     images = jnp.asarray(random.standard_normal((*shape, load.channels), np.float32))
@@ -129,7 +129,7 @@ def main(network: str, kind: str, dtype: str = "float32") -> None:
     else:
         if kind != "returning":
             fcnn.keep_freed_memory()
-        if WORKLOADS[network].labels_pixels:
+        if workload_of(network)[1].labels_pixels:
             run = pixels_round(network, dtype)
         else:
             run = fcnn_round(network, dtype, affine if kind == "augmented" else None)

@@ -34,7 +34,7 @@ STOCK, TORCH = "stock flax.linen", "PyTorch"
 class Config:
     """Training throughput of a network."""
 
-    network: Literal["lenet", "resnet20", "resnet18", "vgg11_bn", "alexnet", "fcn_resnet50"] = "lenet"
+    network: Literal["lenet", "resnet20", "resnet18", "resnet50", "vgg11_bn", "alexnet", "fcn_resnet50"] = "lenet"
     bfloat16: bool = False
     """Measure fcnn in bfloat16 too."""
     rounds: int = 9

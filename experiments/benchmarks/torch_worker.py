@@ -5,7 +5,7 @@ import sys
 import torch
 from torch import nn
 from torch_networks import NETWORKS
-from workloads import WORKLOADS, answer_each_line
+from workloads import answer_each_line, workload_of
 
 
 def loss_of(outputs: torch.Tensor | dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
@@ -17,8 +17,8 @@ def loss_of(outputs: torch.Tensor | dict[str, torch.Tensor], labels: torch.Tenso
 
 def main(network: str) -> None:
     """Does rounds of steps on random images, and answers each line with a line."""
-    load = WORKLOADS[network]
-    model = NETWORKS[network](load.classes).to(memory_format=torch.channels_last)
+    name, load = workload_of(network)
+    model = NETWORKS[name](load.classes).to(memory_format=torch.channels_last)
     if load.labels_pixels:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     else:

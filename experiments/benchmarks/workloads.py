@@ -3,7 +3,7 @@
 import resource
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,24 @@ WORKLOADS = {
     "lenet": Workload(128, 32, 1, 10, 39),
     "resnet20": Workload(128, 32, 3, 10, 2),
     "resnet18": Workload(16, 224, 3, 1000, 1),
+    "resnet50": Workload(16, 224, 3, 1000, 1),
     "vgg11_bn": Workload(16, 64, 3, 1000, 2),
     "alexnet": Workload(16, 224, 3, 1000, 2),
     "fcn_resnet50": Workload(2, 240, 3, 21, 1, labels_pixels=True),
 }
+
+
+def workload_of(network: str) -> tuple[str, Workload]:
+    """Returns the name of a network, and what it is trained on.
+
+    Args:
+        network: a name, or "resnet18@64x16" for 16 images of 64x64 pixels in a batch, with rounds of about 64 images.
+    """
+    name, _, case = network.partition("@")
+    if not case:
+        return name, WORKLOADS[name]
+    size, batch_size = map(int, case.split("x"))
+    return name, replace(WORKLOADS[name], size=size, batch_size=batch_size, steps=max(1, 64 // batch_size))
 
 
 def answer_each_line(work: Callable[[], None], lines: Iterable[str]) -> None:
