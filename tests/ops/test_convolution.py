@@ -168,6 +168,9 @@ def test_few_channels_as_a_sum_over_places(x_shape, kernel_shape, padding, monke
         ((2, 1, 1, 80), (3, 3, 80, 64), (1, 1), ((1, 1), (1, 1))),
         ((2, 3, 5, 64), (3, 3, 64, 64), (2, 3), ((1, 0), (1, 1))),
         ((1, 7, 9, 64), (5, 5, 64, 64), (2, 4), "VALID"),
+        ((2, 6, 5, 128), (3, 3, 128, 130), (1, 1), "SAME"),
+        ((3, 7, 8, 130), (3, 5, 130, 128), (2, 2), ((1, 1), (0, 2))),
+        ((1, 3, 3, 512), (3, 3, 512, 512), (1, 1), "SAME"),
     ],
 )
 def test_outputs_of_few_pixels(x_shape, kernel_shape, strides, padding, with_onednn):

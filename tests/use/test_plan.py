@@ -29,7 +29,7 @@ def test_a_residual_network_has_a_choice_for_each_part(monkeypatch):
     found = names(layers)
     assert found["conv1", "to kernel"] == "convolution in rows"
     assert found["layer4_0/conv1", "output"] == found["layer4_1/conv2", "output"] == "product of all patches"
-    assert found["layer4_1/conv2", "to images"] == "as differentiated"
+    assert found["layer4_1/conv2", "to images"] == "product of all patches"
     assert found["layer1_0/conv1", "output"] == "direct"
     assert found["layer2_0/downsample_0", "to images"] == "product of pixels"
     assert found["maxpool", "output"] == "columns, then rows"

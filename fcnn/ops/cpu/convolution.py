@@ -49,6 +49,8 @@ _TO_KERNEL = {
     "products in bfloat16": products_in_bfloat16.kernel_gradient,
     "winograd": winograd.kernel_gradient,
 }
+# Of these as gradients, it is the derivative.
+_DIFFERENTIATED = {"product of all patches", "product of pixels"}
 # These move and compare more than they multiply.
 _IN_FLOAT32 = {"blocks of outputs", "product of pixels", "product of whole images"}
 
@@ -113,7 +115,7 @@ def _tangent(strides, pads, precision, cpu, primals, tangents):
         # A convolution is linear in each of the two: its own form, or another one's, is a derivative too.
         if choice == AS_DIFFERENTIATED:
             return compute_output(plan.output, x, kernel, strides, pads, precision)
-        if choice.name == "product of pixels":
+        if choice.name in _DIFFERENTIATED:
             return compute_output(choice, x, kernel, strides, pads, precision)
         return derivative_of(gradient, out, tangent)
 

@@ -25,6 +25,12 @@ _BFLOAT16_CHANNELS = 16
 # To outputs of 2x2 pixels and fewer, and back from them, XLA's convolution takes a hundred times as long as for 3x3,
 # oneDNN's too, the more the more channels there are.
 _TINY_PIXELS, _TINY_CHANNELS = 4, 64
+# From so many channels on, turning the kernel for XLA's gradient to the images takes longer than a product for outputs
+# of few pixels, up to so many times the channels, and to more with a stride, whose zeros XLA multiplies; copying it for
+# the output, and adding up the gradient to it, pay to fewer.
+_LARGE_KERNEL_CHANNELS = 128
+_PIXELS_TO_IMAGES, _PIXELS_TO_IMAGES_WITH_STRIDE, _PIXELS_OF_OUTPUT = 2.5, 4, 0.5
+_KERNEL_CHANNELS, _PIXELS_TO_KERNEL = 512, 0.3
 # Products narrower than this are faster than mixing pixels for Winograd's; with AVX-512, those as narrow on both sides.
 _WINOGRAD_CHANNELS = 64
 # There is four times as much to compile as for XLA's convolution, a second for each; with fewer multiply-adds, a step
@@ -42,6 +48,10 @@ _NEW_ROUTINE_CHANNELS = {"avx2": 17, "avx512": 20}
 _SMALL_BYTES = 2**20
 # With fewer rows, a product takes less time than turning its weights into another type.
 _ROWS = 128
+
+
+_TINY = "XLA's convolution is slow with maps of 2x2 pixels and fewer"
+_LARGE_KERNEL = "few pixels for so large a kernel: to turn it for XLA would take longer"
 
 
 class ConvolutionPlan(NamedTuple):
@@ -94,9 +104,8 @@ def plan_convolution(convolution: Convolution, cpu: Cpu) -> ConvolutionPlan:
             if all((size - window + 1) % block == 0 for size, window in zip(padded, (rows, columns), strict=True)):
                 why = "few channels leave a convolution's registers empty, and a block of outputs fills them"
                 return ConvolutionPlan(Choice("blocks of outputs", why, block), AS_DIFFERENTIATED, to_kernel)
-    if _is_tiny(convolution):
-        tiny = Choice("product of all patches", "XLA's convolution is slow with maps of 2x2 pixels and fewer")
-        return ConvolutionPlan(tiny, AS_DIFFERENTIATED, to_kernel)
+    if _has_large_kernel(convolution, _PIXELS_TO_KERNEL) and min(in_channels, out_channels) >= _KERNEL_CHANNELS:
+        to_kernel = Choice("product of all patches", _LARGE_KERNEL)
     return ConvolutionPlan(_output(convolution, cpu), _to_images(convolution, cpu), to_kernel)
 
 
@@ -104,7 +113,14 @@ def _output(convolution: Convolution, cpu: Cpu) -> Choice:
     _, kernel_shape, strides, _, dtype = convolution
     if _places_pay(kernel_shape, strides, dtype, cpu):
         return Choice("sum over places", "so few outputs do not fill a register")
-    return plan_output(convolution, cpu)
+    choice = plan_output(convolution, cpu)
+    if choice.name == "winograd":
+        return choice
+    if _is_tiny(convolution):
+        return Choice("product of all patches", _TINY)
+    if _has_large_kernel(convolution, _PIXELS_OF_OUTPUT):
+        return Choice("product of all patches", _LARGE_KERNEL)
+    return choice
 
 
 def _to_images(convolution: Convolution, cpu: Cpu) -> Choice:
@@ -117,7 +133,15 @@ def _to_images(convolution: Convolution, cpu: Cpu) -> Choice:
     gradient = gradient_to_images(convolution)
     if _places_pay(gradient.kernel_shape, strides, dtype, cpu):
         return Choice("sum over places", "so few outputs do not fill a register")
-    return plan_output(gradient, cpu, is_dense=strides == (1, 1))
+    is_dense = strides == (1, 1)
+    choice = plan_output(gradient, cpu, is_dense=is_dense)
+    if choice.name == "winograd":
+        return choice
+    if _is_tiny(convolution):
+        return Choice("product of all patches", _TINY)
+    if _has_large_kernel(convolution, _PIXELS_TO_IMAGES if is_dense else _PIXELS_TO_IMAGES_WITH_STRIDE):
+        return Choice("product of all patches", _LARGE_KERNEL)
+    return choice
 
 
 def plan_output(convolution: Convolution, cpu: Cpu, *, is_dense: bool = True) -> Choice:
@@ -262,6 +286,13 @@ def _takes_old_routine(convolution, cpu):
 def _is_tiny(convolution):
     is_wide = min(convolution.kernel_shape[2:]) >= _TINY_CHANNELS and math.prod(convolution.kernel_shape[:2]) > 1
     return is_wide and math.prod(convolution.out_size) <= _TINY_PIXELS and convolution.dtype == jnp.float32
+
+
+def _has_large_kernel(convolution, pixels_a_channel):
+    """Returns whether a kernel is so large that all patches of the images are little beside it."""
+    channels, pixels = min(convolution.kernel_shape[2:]), convolution.x_shape[0] * math.prod(convolution.out_size)
+    is_wide = channels >= _LARGE_KERNEL_CHANNELS and math.prod(convolution.kernel_shape[:2]) > 1
+    return is_wide and pixels <= pixels_a_channel * channels and convolution.dtype == jnp.float32
 
 
 def _winograd_pays(convolution, cpu):

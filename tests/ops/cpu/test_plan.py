@@ -116,7 +116,8 @@ def test_where_winograds_products_pay(convolution, cpu, expected):
         (square(2, 512, 3, 512, batch=16), AVX512, "product of all patches", None),
         (square(2, 512, 3, 512, batch=16), ONEDNN, "product of all patches", None),
         (square(4, 256, 3, 512, batch=16, stride=2), AVX512, "product of all patches", None),
-        (square(3, 512, 3, 512, batch=16), AVX512, "direct", None),
+        (square(3, 512, 3, 512, batch=16), AVX512, "product of all patches", None),
+        (square(7, 256, 3, 256, batch=16), AVX512, "direct", None),
         (square(12, 16, 3, 16, batch=0), AVX512, "xla", None),
         (FULL_SIZE, AVX512, "product of whole images", None),
         (Convolution((3, 9, 9, 32), (3, 3, 32, 32), (1, 1), ((-1, 0), (0, 0)), jnp.float32), AVX512, "xla", None),
@@ -132,6 +133,27 @@ def test_a_product_is_differentiated_by_jax_and_one_with_a_stride_too():
     assert plan_convolution(square(56, 256, 1, 64), AVX512)[1:] == (AS_DIFFERENTIATED, AS_DIFFERENTIATED)
     with_stride = plan_convolution(square(56, 256, 1, 64, stride=2), AVX512)
     assert with_stride.to_images.name == with_stride.to_kernel.name == "product of pixels"
+
+
+@pytest.mark.parametrize(
+    ("convolution", "to_images", "to_kernel"),
+    [
+        (square(7, 512, 3, 512, batch=1), True, True),
+        (square(7, 512, 3, 512, batch=4), True, False),
+        (square(7, 512, 3, 512, batch=32, stride=2), True, False),
+        (square(4, 256, 3, 256, batch=16), True, False),
+        (square(14, 256, 3, 256, batch=4), False, False),
+        (square(14, 256, 3, 256, batch=16, stride=2), True, False),
+        (square(3, 64, 3, 64, batch=1), False, False),
+        (square(3, 512, 3, 512, batch=64), False, False),  # Winograd's
+        (square(7, 512, 1, 512, batch=1), False, False),
+    ],
+)
+@pytest.mark.parametrize("cpu", [AVX512, ONEDNN])
+def test_gradients_of_large_kernels_to_few_pixels(convolution, to_images, to_kernel, cpu):
+    plan = plan_convolution(convolution, cpu)
+    assert (plan.to_images.name == "product of all patches") == to_images
+    assert (plan.to_kernel.name == "product of all patches") == to_kernel
 
 
 def test_other_layers():
