@@ -91,7 +91,7 @@ def render(config: Config, rows: list[dict[str, Any]]) -> str:
                 f"{row['size']}x{row['size']}, batch {row['batch_size']}, {row['cores']} cores": {
                     name: bar_of(row, measured) for name, measured in row["measured"].items()
                 }
-                for row in some
+                for row in sorted(some, key=lambda row: (row["size"], row["batch_size"], row["cores"]))
                 if "measured" in row
             }
             if bars:
@@ -111,7 +111,7 @@ def render(config: Config, rows: list[dict[str, Any]]) -> str:
 
 def _speed(row, measured):
     pixels = measured["median"] * row["size"] ** 2 / 1e6
-    return Bar(pixels, f"{pixels:.2f}   {measured['median']:,.0f} images/s")
+    return Bar(pixels, f"{pixels:.2f}   {measured['median']:,.3g} images/s")
 
 
 def _memory(row, measured):

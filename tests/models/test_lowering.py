@@ -1,6 +1,7 @@
 """What a training step is for a GPU, seen from a machine without one: no branches, and no more than stock Flax's."""
 
 import re
+import time
 from functools import partial
 
 import flax.linen as nn
@@ -108,3 +109,27 @@ def test_no_branch_and_no_more_operations_than_stock_layers(name, stock):
     theirs = operations(step.lower(*arguments))
     assert theirs.count("convolution") == ours.count("convolution")
     assert len(ours) <= len(theirs)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet"])
+def test_tracing_takes_as_long_as_that_of_stock_layers(name, stock):
+    def seconds():
+        step, arguments = step_for_a_gpu(name)
+        start = time.process_time()
+        step.trace(*arguments)
+        return time.process_time() - start
+
+    seconds()
+    ours = min(seconds() for _ in range(4))
+    stock()
+    theirs = min(seconds() for _ in range(4))
+    assert ours <= 1.3 * theirs
+
+
+def test_a_step_for_another_platform_does_not_change_those_for_this_one():
+    step, (state, batch) = step_for_a_gpu("resnet_tiny")
+    step.lower(state, batch)
+    model, tx = fcnn.create_model("resnet_tiny", num_classes=10), fcnn.make_optimizer("sgd", 0.1)
+    here = fcnn.make_train_step(model, tx)
+    assert "optimization_barrier" in operations(here.lower(state, batch))
+    assert operations(here.lower(state, batch)) != operations(step.lower(state, batch))
