@@ -98,7 +98,7 @@ def train(config: Config, run_folder: Path, console: Console) -> fcnn.Result:
         validation=data.validation,
         run_folder=run_folder,
         learning_rate=schedule,
-        steps_per_call=39,
+        steps_per_call=max(1, loader.steps_per_epoch // 2),  # whole halves: one program to compile
         console=console,
     )
     title = f"LeNet on {data.name}"
