@@ -113,14 +113,7 @@ def _output(convolution: Convolution, cpu: Cpu) -> Choice:
     _, kernel_shape, strides, _, dtype = convolution
     if _places_pay(kernel_shape, strides, dtype, cpu):
         return Choice("sum over places", "so few outputs do not fill a register")
-    choice = plan_output(convolution, cpu)
-    if choice.name == "winograd":
-        return choice
-    if _is_tiny(convolution):
-        return Choice("product of all patches", _TINY)
-    if _has_large_kernel(convolution, _PIXELS_OF_OUTPUT):
-        return Choice("product of all patches", _LARGE_KERNEL)
-    return choice
+    return _or_all_patches(plan_output(convolution, cpu), convolution, _PIXELS_OF_OUTPUT)
 
 
 def _to_images(convolution: Convolution, cpu: Cpu) -> Choice:
@@ -134,12 +127,15 @@ def _to_images(convolution: Convolution, cpu: Cpu) -> Choice:
     if _places_pay(gradient.kernel_shape, strides, dtype, cpu):
         return Choice("sum over places", "so few outputs do not fill a register")
     is_dense = strides == (1, 1)
-    choice = plan_output(gradient, cpu, is_dense=is_dense)
-    if choice.name == "winograd":
-        return choice
-    if _is_tiny(convolution):
+    pixels_a_channel = _PIXELS_TO_IMAGES if is_dense else _PIXELS_TO_IMAGES_WITH_STRIDE
+    return _or_all_patches(plan_output(gradient, cpu, is_dense=is_dense), convolution, pixels_a_channel)
+
+
+def _or_all_patches(choice: Choice, convolution: Convolution, pixels_a_channel: float) -> Choice:
+    """Returns a product of all patches in the place of XLA's convolution where that is slow."""
+    if choice.name != "winograd" and _is_tiny(convolution):
         return Choice("product of all patches", _TINY)
-    if _has_large_kernel(convolution, _PIXELS_TO_IMAGES if is_dense else _PIXELS_TO_IMAGES_WITH_STRIDE):
+    if choice.name != "winograd" and _has_large_kernel(convolution, pixels_a_channel):
         return Choice("product of all patches", _LARGE_KERNEL)
     return choice
 
