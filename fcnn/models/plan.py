@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from fcnn.models import layers
+from fcnn.models.summary import check_input_shape
 from fcnn.ops.cpu import plan as plans
 from fcnn.ops.cpu.choice import AS_DIFFERENTIATED, Choice, Convolution
 from fcnn.ops.machine import Cpu
@@ -46,7 +47,11 @@ def plan_network(
         input_shape: [batch, height, width, channel].
         cpu: what the CPU can do; `fcnn.ops.machine.this_cpu()` says what this one can.
         dtype: of the computation, as the model has it.
+
+    Raises:
+        InputError: if the shape has other dimensions, or the network cannot take such images.
     """
+    check_input_shape(input_shape)
     found: list[LayerPlan] = []
 
     def record(next_function, args, kwargs, context):

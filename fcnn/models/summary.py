@@ -45,10 +45,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
     Raises:
         InputError: if the shape has other dimensions, or the network cannot take such images.
     """
-    if len(input_shape) != 4 or min(input_shape) < 1:
-        raise InputError(
-            f"the input's shape is (batch, height, width, channel), each at least 1, got {tuple(input_shape)}"
-        )
+    check_input_shape(input_shape)
     rows: list[LayerRow] = []
 
     def record_row(next_function, args, kwargs, context):
@@ -81,6 +78,21 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
         return rows
     evaluated = _evaluated_layers(model, variables, images)
     return [row if row.name in evaluated else row._replace(multiply_adds=0) for row in rows]
+
+
+def check_input_shape(input_shape: Sequence[int]) -> None:
+    """Refuses what is no shape of images.
+
+    Args:
+        input_shape: [batch, height, width, channel].
+
+    Raises:
+        InputError: if it has other dimensions.
+    """
+    if len(input_shape) != 4 or min(input_shape) < 1:
+        raise InputError(
+            f"the input's shape is (batch, height, width, channel), each at least 1, got {tuple(input_shape)}"
+        )
 
 
 def _evaluated_layers(model, variables, images):

@@ -141,3 +141,34 @@ def test_as_a_program(folder):
     with pytest.raises(SystemExit) as caught:
         main(["draw"])
     assert caught.value.code == 2
+
+
+def test_plan_prints_a_line_for_each_choice(capsys):
+    assert main(["plan", "lenet", "--batch-size", "4"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["layer", "input", "computes", "as", "why"]
+    assert lines[0].startswith("c1      4 x 32 x 32 x 1")
+    assert "product of windows, 4" in lines[0]
+    assert [line.split()[0] for line in lines] == ["c1", "c3", "c5", "f6", "output"]
+
+
+def test_plan_measures_what_it_could_choose(capsys):
+    arguments = ["plan", "resnet_cifar_tiny", "--input-shape", "8", "8", "3", "--batch-size", "2", "--measure"]
+    assert main(arguments) == 0
+    measured = [line for line in capsys.readouterr().out.splitlines() if "milliseconds" in line]
+    assert len(measured) == 7
+    assert all(re.search(r"direct \d+\.\d\d, .*in training \d+\.\d\d, xla in training", line) for line in measured)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "resnet_tiny", "--batch-size", "0"], r"each at least 1, got \(0, "),
+        (["plan", "resnet_tinny"], "unknown network 'resnet_tinny'"),
+    ],
+)
+def test_plan_refuses_what_is_none(arguments, message, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert error.count("\n") == 1
